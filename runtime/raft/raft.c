@@ -1,0 +1,2 @@
+#include "raft/raft.h"
+typedef int raft_placeholder;
