@@ -1,0 +1,90 @@
+/* The server's side of the wire: connections, requests, replies.
+ *
+ *   bytes -> frame (length checked before memory) -> hello -> request -> method handler
+ *                                                                           |  later, in any order
+ *   bytes <- frames of this turn, one write per connection  <------ net_call_reply
+ *
+ * A handler gets a call, keeps it as long as it likes, and answers it exactly once. The call keeps the slab of its
+ * body alive, so that the body can be borrowed until the answer. Everything happens on the loop thread. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/logger.h"
+#include "env/env.h"
+
+struct net_server;
+struct net_call;
+
+/* Method numbers on the wire: never change, never reuse. */
+enum net_method {
+    NET_HELLO = 0x0001,
+    NET_RAW_PUT = 0x0101, NET_RAW_GET = 0x0102, NET_RAW_DELETE = 0x0103, NET_RAW_SCAN = 0x0104,
+    NET_CAS = 0x0105, NET_CAS_GET = 0x0106, NET_CAS_DELETE = 0x0107, NET_CAS_SCAN = 0x0108,
+    NET_BATCH = 0x0109,
+    NET_GET_TSO = 0x0201, NET_GET_NAMESPACE = 0x0202, NET_LIST_NAMESPACES = 0x0203, NET_CREATE_NAMESPACE = 0x0204,
+    NET_ADMIN = 0x0301,
+    NET_CONSOLE_EVAL = 0x0401, NET_CONSOLE_COMPLETE = 0x0402,
+};
+
+struct net_handler {
+    uint16_t method;
+    const char *name; /* "RawPut": for logs and metrics */
+    void (*handle)(void *user, struct net_call *call);
+    void *user;
+};
+
+struct net_limits {
+    uint32_t frame_max;            /* bytes after hello; before it 4 KiB */
+    uint32_t connections_max;      /* one more is accepted, told why, closed */
+    uint32_t inflight_max;         /* unanswered requests of one connection; above: reading pauses */
+    uint64_t inflight_bytes_max;   /* bodies of unanswered requests, all connections; above: SERVER_IS_BUSY */
+    uint64_t backlog_max;          /* unsent reply bytes of one connection; above: reading pauses, then it is closed */
+    uint32_t hello_ms, idle_ms;    /* deadlines for the first frame, and between frames */
+};
+
+struct net_server_config {
+    const char *address; /* as env_listen() */
+    struct net_limits limits;
+    const struct net_handler *handlers; /* must outlive the server */
+    size_t handler_count;
+    struct bytes cluster_id;
+    uint64_t node_id;
+    const char *identity; /* "flotilla/0.1.0" */
+    bool (*admit)(void *user, const struct env_peer *peer); /* NULL: everybody; false: closed with a readable line */
+    void *admit_user;
+};
+
+MUST_USE err_t net_server_open(struct env *env, struct logger *log, const struct net_server_config *config,
+                               struct net_server **ret, struct err *e);
+const char *net_server_address(const struct net_server *server);
+/* Stops accepting; new requests answer UNAVAILABLE; `drained` is called once nothing is unanswered or unsent. */
+void net_server_drain(struct net_server *server, void (*drained)(void *user), void *user);
+/* Closes every connection; handlers' late replies are dropped. NULL is welcome. */
+void net_server_close(struct net_server *server);
+
+/* ---- A call ------------------------------------------------------------------------------------------------- */
+
+uint16_t net_call_method(const struct net_call *call);
+struct bytes net_call_body(const struct net_call *call); /* borrowed until the answer */
+/* env_now() at which the client gives up; UINT64_MAX: never. */
+uint64_t net_call_deadline(const struct net_call *call);
+/* Who asks; valid until the answer. */
+const struct env_peer *net_call_peer(const struct net_call *call);
+/* A number that is one per connection for the life of the process: sessions hang on it. */
+uint64_t net_call_connection(const struct net_call *call);
+/* Called at most once, when the client cancels or its connection ends before the answer. The call must still be
+ * answered (the answer to a closed connection is dropped). */
+void net_call_on_cancel(struct net_call *call, void (*cancelled)(void *user), void *user);
+/* Answers with an encoded response message (copied or taken over: `body` becomes {0}) and ends the call. */
+void net_call_reply(struct net_call *call, struct buf *body);
+/* Answers with a Status alone: every response message has it as field 1. */
+void net_call_fail(struct net_call *call, err_t rc, const char *message);
+/* Calls `ended` whenever a connection is gone (for sessions that hang on it). */
+void net_server_on_disconnect(struct net_server *server, void (*ended)(void *user, uint64_t connection), void *user);
+
+struct net_stats {
+    uint64_t connections, accepted, refused, requests, replies, inflight, inflight_bytes;
+    uint64_t bytes_in, bytes_out, protocol_errors, slow_closed, idle_closed;
+};
+void net_server_stats(const struct net_server *server, struct net_stats *ret);
