@@ -183,6 +183,7 @@ local function check_format(files)
   for at = 1, #list, 40 do
     local some = table.concat(list, ' ', at, math.min(at + 39, #list))
     local out = run(('cd %q && clang-format --dry-run %s 2>&1'):format(root, some))
+    if out:match('Error reading') then bad('.clang-format', 1, out:match('[^\n]+')) end
     local seen = {}
     for path, n in out:gmatch('([^\n:]+):(%d+):%d+: warning: code should be clang%-formatted') do
       if not seen[path] then bad(path, tonumber(n), 'is not as clang-format leaves it (make format)') end

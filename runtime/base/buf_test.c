@@ -20,7 +20,8 @@ TEST(bytes_order_is_memcmp_then_length)
     CHECK(bytes_compare(BYTES("b"), BYTES("ab")) > 0);
     CHECK_EQ(bytes_compare(BYTES(""), (struct bytes){ 0 }), 0);
     CHECK(bytes_compare(bytes_from("\xff", 1), bytes_from("\x7f", 1)) > 0);
-    CHECK(bytes_starts_with(BYTES("abc"), BYTES("ab")) && !bytes_starts_with(BYTES("a"), BYTES("ab")));
+    CHECK(bytes_starts_with(BYTES("abc"), BYTES("ab")) &&
+          !bytes_starts_with(BYTES("a"), BYTES("ab")));
 }
 
 TEST(buf_take_empties_the_source)

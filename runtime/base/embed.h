@@ -4,6 +4,6 @@
 #include <stddef.h>
 
 struct embedded_file {
-    const char *name;         /* path relative to its source folder, e.g. "lib/set.lua" */
-    const char *begin, *end;  /* static; *end is NUL */
+    const char *name;        /* path relative to its source folder, e.g. "lib/set.lua" */
+    const char *begin, *end; /* static; *end is NUL */
 };

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define MUST_USE __attribute__((warn_unused_result))
+#define MUST_USE               __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* X(number, name). 1 to 16 keep gRPC's numbers; 17 to 63 are ours and travel; from 64 on they stay in a process. */
@@ -31,31 +31,31 @@
     X(13, INTERNAL)                                                                                \
     X(14, UNAVAILABLE)                                                                             \
     X(15, DATA_LOSS)                                                                               \
-    X(17, UNDETERMINED)      /* the outcome of a write is not known: it may or may not happen */   \
-    X(18, CONFLICT)          /* CAS: the version is another; Status carries the current one */     \
-    X(19, TOO_LARGE)         /* above a limit that has a name */                                   \
-    X(20, SERVER_IS_BUSY)    /* a queue is full; Status carries a suggested backoff */             \
+    X(17, UNDETERMINED)   /* the outcome of a write is not known: it may or may not happen */      \
+    X(18, CONFLICT)       /* CAS: the version is another; Status carries the current one */        \
+    X(19, TOO_LARGE)      /* above a limit that has a name */                                      \
+    X(20, SERVER_IS_BUSY) /* a queue is full; Status carries a suggested backoff */                \
     X(21, DISK_FULL)                                                                               \
     X(22, NOT_LEADER)                                                                              \
     X(23, EPOCH_NOT_MATCH)                                                                         \
     X(24, REGION_NOT_FOUND)                                                                        \
-    X(25, MODE_MISMATCH)     /* CAS in an eventual namespace, and the like */                      \
+    X(25, MODE_MISMATCH) /* CAS in an eventual namespace, and the like */                          \
     X(26, UPGRADE_REQUIRED)                                                                        \
     X(27, SESSION_EXPIRED)                                                                         \
     X(28, WRITE_FENCED)                                                                            \
-    X(29, CORRUPTION)        /* a stored record is not what its format says */                     \
-    X(30, HLC_REFUSED)       /* a remote stamp is further ahead than the maximum offset */         \
-    X(31, OVERFLOW)          /* a counter or version at its end; nothing was changed */            \
-    X(64, SHORT)             /* a decoder needs more bytes: not a fault */                         \
+    X(29, CORRUPTION)  /* a stored record is not what its format says */                           \
+    X(30, HLC_REFUSED) /* a remote stamp is further ahead than the maximum offset */               \
+    X(31, OVERFLOW)    /* a counter or version at its end; nothing was changed */                  \
+    X(64, SHORT)       /* a decoder needs more bytes: not a fault */                               \
     X(65, NOMEM)                                                                                   \
     X(66, IO)                                                                                      \
-    X(67, CLOSED)            /* the other side, or we, ended the stream */                         \
+    X(67, CLOSED) /* the other side, or we, ended the stream */                                    \
     X(68, ADDRESS_IN_USE)                                                                          \
-    X(69, PANIC_MARK)        /* the last run ended in a failed write; see `flotilla start --help` */ \
-    X(70, AMNESIA)           /* the store has lost the end of its log */                           \
-    X(71, SCRIPT)            /* Lua raised an error */                                             \
-    X(72, BUDGET)            /* Lua used up its instructions or its memory */                      \
-    X(73, LOCKED)            /* another process holds the directory */
+    X(69, PANIC_MARK) /* the last run ended in a failed write; see `flotilla start --help` */      \
+    X(70, AMNESIA)    /* the store has lost the end of its log */                                  \
+    X(71, SCRIPT)     /* Lua raised an error */                                                    \
+    X(72, BUDGET)     /* Lua used up its instructions or its memory */                             \
+    X(73, LOCKED)     /* another process holds the directory */
 
 typedef enum err_code {
 #define ERR_ENUM(number, name) ERR_##name = number,

@@ -78,12 +78,14 @@ static void print_bytes(char *out, size_t cap, struct bytes b)
         used += (size_t)snprintf(out + used, cap - used, "%02x", b.data[i]);
 }
 
-void test_fail_bytes(const char *file, int line, const char *what, struct bytes have, struct bytes want)
+void test_fail_bytes(const char *file, int line, const char *what, struct bytes have,
+                     struct bytes want)
 {
     char h[512], w[512];
     print_bytes(h, sizeof h, have);
     print_bytes(w, sizeof w, want);
-    fail_msg("%s:%d: %s is %zu bytes %s, not %zu bytes %s", file, line, what, have.len, h, want.len, w);
+    fail_msg("%s:%d: %s is %zu bytes %s, not %zu bytes %s", file, line, what, have.len, h, want.len,
+             w);
 }
 
 int test_main(int argc, char **argv)

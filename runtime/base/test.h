@@ -81,7 +81,8 @@ extern struct test_case *test_cases; /* the one mutable global of a test program
             test_fail_bytes(__FILE__, __LINE__, #have, have_, want_);                              \
     } while (0)
 
-void test_fail_bytes(const char *file, int line, const char *what, struct bytes have, struct bytes want);
+void test_fail_bytes(const char *file, int line, const char *what, struct bytes have,
+                     struct bytes want);
 int test_main(int argc, char **argv);
 
 /* A fresh directory under $TMPDIR or /tmp, removed with all it holds when the program ends. Static text per call is
