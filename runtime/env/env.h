@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/heap.h"
 
 struct env;
 
@@ -39,9 +40,7 @@ uint64_t env_random_u64(struct env *env);
 /* Embedded in its owner, who finds itself again by container_of. All fields belong to the world once started. */
 struct env_timer {
     void (*fire)(struct env_timer *timer);
-    uint64_t due;  /* env_now() at which it fires */
-    uint64_t seq;  /* equal dues fire in the order of their start */
-    size_t slot;   /* 1 + place in the world's heap; 0: not started */
+    struct heap_node node; /* due: env_now() at which it fires; equal dues fire in the order of their start */
 };
 /* (Re)starts: fires once, not before `delay_ns` from now. */
 void env_timer_start(struct env *env, struct env_timer *timer, uint64_t delay_ns);
@@ -49,7 +48,7 @@ void env_timer_start(struct env *env, struct env_timer *timer, uint64_t delay_ns
 void env_timer_stop(struct env *env, struct env_timer *timer);
 static inline bool env_timer_active(const struct env_timer *timer)
 {
-    return timer->slot != 0;
+    return heap_linked(&timer->node);
 }
 
 /* ---- Turns, tasks, lanes ------------------------------------------------------------------------------------ */
