@@ -8,7 +8,8 @@
  * re-applied from there, and the log is never cut above it. Two engines keep this: engine_rocks.c (RocksDB, its own
  * log off) and engine_mem.c, which forgets what was not durable. One suite tests both (engine_contract.c).
  *
- * Threads: write, force, clear, close: one at a time (the apply lane). get, scan, durable: any thread, at any time. */
+ * Threads: write, force, close: one at a time (the apply lane). Everything else: any thread, at any time; a batch and
+ * an iterator belong to one thread each. */
 #pragma once
 
 #include <stdbool.h>
@@ -38,8 +39,9 @@ struct engine_iter;
 struct engine_config {
     const char *path;        /* the store's db/ directory */
     bool create;             /* init alone: a start never creates (faults.md R2) */
-    uint64_t block_cache_bytes, memtable_bytes;
-    uint32_t background_jobs; /* at least 3 */
+    uint64_t block_cache_bytes; /* 0: 64 MiB */
+    uint64_t memtable_bytes;    /* of all families together; 0: 64 MiB (mem: 1 MiB between two cuts) */
+    uint32_t background_jobs;   /* at least 3, or it is 3 */
 };
 
 struct engine_stats {
@@ -51,6 +53,9 @@ struct engine_stats {
 
 struct engine_ops {
     const char *name; /* "rocks", "mem" */
+    /* Opens the database, or makes it if `create` is set and there is none; missing families are made, unknown ones
+     * kept. ERR_NOT_FOUND: no directory; ERR_DATA_LOSS: data without its CURRENT file, or the file missing at a
+     * start; ERR_CORRUPTION; ERR_LOCKED. The caller syncs the directory above. */
     err_t (*open)(struct env *env, const struct engine_config *config, struct engine **ret, struct err *e);
     /* Waits for running work. Does not flush: what is not durable is re-applied at the next start. */
     void (*close)(struct engine *engine);
@@ -66,11 +71,13 @@ struct engine_ops {
     err_t (*write)(struct engine *engine, struct engine_batch *batch, uint64_t n, struct err *e);
     /* The last batch in the engine (durable or not), the last durable one. 0: none. */
     err_t (*last)(struct engine *engine, uint64_t *n, struct err *e);
-    err_t (*durable)(struct engine *engine, uint64_t *n, struct err *e);
-    /* Makes everything written so far durable: asks for a flush and waits. For shutdown, tests, the log's cutter. */
+    err_t (*durable)(struct engine *engine, uint64_t *n, struct err *e); /* ERR_IO after a background error */
+    /* Makes everything written so far durable: asks for a flush and waits. For shutdown, tests, the log's cutter.
+     * ERR_DEADLINE_EXCEEDED if nothing became durable for a minute. */
     err_t (*force)(struct engine *engine, struct err *e);
 
-    /* Appends the value to `ret`. ERR_NOT_FOUND; ERR_CORRUPTION. `cached_only`: ERR_UNAVAILABLE instead of disk I/O. */
+    /* Appends the value to `ret`. ERR_NOT_FOUND (`e` is left alone: misses are no failures); ERR_CORRUPTION.
+     * `cached_only`: ERR_UNAVAILABLE instead of disk I/O. */
     err_t (*get)(struct engine *engine, enum engine_family family, struct bytes key, bool cached_only,
                  struct buf *ret, struct err *e);
     /* What a crash would leave of this key: the persisted read tier. For tests of the contract. */
