@@ -6,7 +6,7 @@
  * network or consensus: callers that meet share one log write and one sync (group commit). A node uses the halves of
  * the same path, each in the lane where it belongs:
  *
- *   storage_turn_add ... (loop)  ->  storage_append + storage_sync (LOG lane)  ->  storage_apply (APPLY lane or loop)
+ *   storage_turn_add ... (loop)  ->  storage_append_sync (LOG lane)  ->  storage_apply (APPLY lane or loop)
  *
  * so that consensus can stand between sync and apply. A command is acknowledged after its apply. After any failed
  * write or sync the store is latched: every call answers the first error, the panic mark is left, and the process is
@@ -96,8 +96,8 @@ MUST_USE err_t storage_scan(struct storage *store, const struct storage_scan *sc
 struct storage_turn;
 struct storage_turn *storage_turn_new(struct storage *store);
 void storage_turn_free(struct storage_turn *turn);
-/* Adds a decoded command with its body (both borrowed until the turn is reset). ERR_TOO_LARGE if the turn is full:
- * sync this one first. `slot` is where its result will be. */
+/* Adds a decoded command with its body (the command is copied, the bytes are borrowed until the turn is reset).
+ * ERR_TOO_LARGE if the turn is full: sync this one first. `slot` is where its result will be. */
 MUST_USE err_t storage_turn_add(struct storage_turn *turn, const struct command *command, struct bytes body, uint32_t *slot);
 /* Adds a record that is no command: kept by the log, the newest of its kind handed back at open. */
 enum storage_local { STORAGE_LOCAL_HLC = 1, STORAGE_LOCAL_TSO = 2, STORAGE_LOCAL_CLEAN = 3 };
@@ -131,6 +131,11 @@ void storage_stats(struct storage *store, struct storage_stats *ret);
 /* Periodic work: watermark, freeing segments, background errors of the engine. Once a second or so, LOG lane.
  * Not ERR_OK: the store is latched and the node must exit. */
 MUST_USE err_t storage_tend(struct storage *store, struct err *e);
+/* Zero-fills log segments ahead until `spare_segments` of them wait. Once a second or so, BULK lane (any thread, but
+ * one at a time): it writes up to a segment's bytes. Nobody must call it: without a spare the write that needs one
+ * makes it, and waits. ERR_DISK_FULL: no room, nothing has changed, the store goes on with the spares that it has.
+ * Any other error: the store is latched. */
+MUST_USE err_t storage_prepare(struct storage *store, struct err *e);
 /* ERR_OK, or the first write error. */
 err_t storage_latched(const struct storage *store, struct err *e);
 
