@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Benchmarks, each beside its peer in the same run, interleaved A B A B. Prints tables; docs/benchmarks.md explains them.
+#
+#   scripts/bench.sh [storage|node|script]...      default: all; REPS=3 repetitions, SECONDS_EACH=3
+#
+# Redis is optional: without it (make deps-bench) the node is measured alone, and that is said.
+set -uo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+need_program
+bin=$(dirname "$flotilla")
+reps=${REPS:-3}
+each=${SECONDS_EACH:-3}
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(storage node script)
+dir=$(mktemp -d "${TMPDIR:-/tmp}/flotilla-bench-XXXXXX")
+redis_pid=''
+leave() {
+    node_kill
+    if [ -n "$redis_pid" ]; then kill "$redis_pid" 2>/dev/null; fi
+    rm -rf "$dir"
+}
+trap leave EXIT
+trap 'exit 130' INT TERM
+
+# redis FSYNC: one Redis with an append-only file, on a port of its own.
+redis() {
+    if [ -n "$redis_pid" ]; then
+        kill "$redis_pid"
+        wait "$redis_pid" 2>/dev/null
+    fi
+    mkdir -p "$dir/redis"
+    rm -rf "$dir/redis"/*
+    redis-server --port 17379 --bind 127.0.0.1 --dir "$dir/redis" --appendonly yes --appendfsync "$1" --save '' \
+        --daemonize no >"$dir/redis.log" 2>&1 &
+    redis_pid=$!
+    local i
+    for ((i = 0; i < 100; i++)); do
+        redis-cli -p 17379 ping 2>/dev/null | grep -q PONG && return 0
+        sleep 0.05
+    done
+    die "redis-server does not answer; see its output: $(tail -1 "$dir/redis.log")"
+}
+
+# CPU seconds of a process so far.
+cpu() { awk '{ print ($14 + $15) / 100 }' "/proc/$1/stat"; }
+
+# redis_run TEST CALLERS: requests per second, p50 and p99 in ms, CPU in us per request.
+redis_run() {
+    local n c0 c1 line
+    n=$((each * 20000))
+    [ "$2" -gt 1 ] || n=$((each * 5000))
+    c0=$(cpu $redis_pid)
+    line=$(redis-benchmark -p 17379 -t "$1" -c "$2" -n "$n" -d 128 -r 100000 --csv -q 2>/dev/null | tail -1 | tr -d '"')
+    c1=$(cpu $redis_pid)
+    awk -F, -v d="$(echo "$c1 - $c0" | bc)" -v n="$n" '{ printf "%.0f %s %s %.1f\n", $2, $5, $7, d / n * 1e6 }' <<<"$line"
+}
+
+node_part() {
+    local have_redis=yes callers rep
+    command -v redis-server >/dev/null || {
+        have_redis=no
+        echo "bench: Redis is not installed (make deps-bench): the node is measured alone"
+    }
+    node_new "$dir/node" && node_start || die "the node did not start"
+    for fsync in always everysec; do
+        [ $have_redis = no ] || redis $fsync
+        for test in set get; do
+            for callers in 1 16 64 256; do
+                for ((rep = 0; rep < reps; rep++)); do
+                    local op=put
+                    [ $test = set ] || op=get
+                    echo "flotilla synced $op $callers $("$bin/loadgen" --endpoint "$endpoint" --op $op --callers "$callers" \
+                        --connections $((callers < 4 ? callers : 4)) --seconds "$each" --value 128 --keys 100000 --pid "$pid" --brief)"
+                    [ $have_redis = no ] || echo "redis $fsync $op $callers $(redis_run $test "$callers")"
+                done
+            done
+        done
+        [ $have_redis = yes ] || break
+    done | tee "$dir/node.rows" >&2
+    printf '\n%-9s %-9s %-4s %7s %12s %9s %9s %10s\n' system sync op callers 'ops/s' 'p50 ms' 'p99 ms' 'cpu us/op'
+    sort -k1,4 -k5n "$dir/node.rows" | awk '
+        { k = $1 " " $2 " " $3 " " $4; n[k]++; for (i = 5; i <= 8; i++) v[k, n[k], i] = $i; keys[k] = 1 }
+        END { for (k in keys) { m = int((n[k] + 1) / 2); print k, v[k, m, 5], v[k, m, 6], v[k, m, 7], v[k, m, 8] } }' |
+        sort -k3,3 -k4n -k1,2 | awk '{ printf "%-9s %-9s %-4s %7s %12s %9s %9s %10s\n", $1, $2, $3, $4, $5, $6, $7, $8 }'
+    echo "(medians of $reps; peak memory of the node: $(awk '/VmHWM/ { print int($2 / 1024) " MiB" }' "/proc/$pid/status"))"
+    node_stop
+}
+
+for part in "${parts[@]}"; do
+    case $part in
+    storage)
+        printf '\n== storage library against bare RocksDB, same durability\n'
+        "$bin/storage_bench" --seconds "$each" --reps "$reps" --dir "$dir/storage" || die "storage_bench failed"
+        ;;
+    node)
+        printf '\n== node against Redis\n'
+        node_part
+        ;;
+    script)
+        printf '\n== scripts: cost of a call, and of a hostile script to its neighbours\n'
+        "$bin/script_bench" || die "script_bench failed"
+        scripts/bench-hostile.sh || die "bench-hostile failed"
+        ;;
+    *) die "there is no part \"$part\" (storage, node, script)" ;;
+    esac
+done

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# The deep tests, for as long as told: seeds, kills, power cuts, failing syncs, fuzzing.
+#
+#   scripts/test-deep.sh MINUTES      default: 60
+#
+# It goes round and round the kinds below until the time is over, prints every count and appends them to
+# docs/deep-runs.md, so that totals grow from run to run. A round that failed ends the run with 1 and says how to repeat it.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+minutes=${1:-60}
+case $minutes in '' | *[!0-9]*)
+    echo "usage: scripts/test-deep.sh MINUTES" >&2
+    exit 2
+    ;;
+esac
+ends=$((SECONDS + minutes * 60))
+jobs=${JOBS:-$(nproc)}
+logs=build/deep
+mkdir -p $logs
+failed=0
+declare -A rounds=() skipped=() took=()
+
+for preset in release fuzz; do
+    echo "deep: building preset $preset"
+    { cmake --preset $preset && cmake --build --preset $preset -j"$jobs"; } >"$logs/build-$preset.log" 2>&1 || {
+        tail -30 "$logs/build-$preset.log"
+        exit 1
+    }
+done
+
+# one KIND ROUNDS COMMAND...: runs the command, which does ROUNDS of KIND; 77 means that it cannot run here.
+one() {
+    local kind=$1 count=$2 t0=$SECONDS code
+    shift 2
+    [ $SECONDS -lt $ends ] || return 0
+    [ -z "${skipped[$kind]:-}" ] || return 0
+    "$@" >"$logs/$kind.log" 2>&1
+    code=$?
+    took[$kind]=$((${took[$kind]:-0} + SECONDS - t0))
+    case $code in
+    0) rounds[$kind]=$((${rounds[$kind]:-0} + count)) ;;
+    77)
+        skipped[$kind]=$(grep -m1 -iE '^skip' "$logs/$kind.log" || echo "skipped")
+        echo "deep: $kind: ${skipped[$kind]}"
+        ;;
+    *)
+        failed=$((failed + 1))
+        echo "deep: $kind FAILED with $code; again: $*"
+        tail -30 "$logs/$kind.log"
+        cp "$logs/$kind.log" "$logs/$kind.failed.$failed.log"
+        ;;
+    esac
+    printf 'deep: %-14s %6s rounds so far, %4d s left\n' "$kind" "${rounds[$kind]:-0}" $((ends > SECONDS ? ends - SECONDS : 0))
+}
+
+seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+echo "deep: $minutes minutes, first seed $seed"
+while [ $SECONDS -lt $ends ] && [ $failed -eq 0 ]; do
+    one node-seeds 20 build/release/bin/node_node_sim_test --seeds "$seed" 20
+    one kill-rounds 20 tests/kill_loop.sh 20
+    one power-cuts 5 scripts/powercut.sh 5
+    one fsyncgate 1 scripts/fsyncgate.sh
+    one fuzz-seconds 10 scripts/fuzz.sh 10
+    seed=$((seed + 20))
+done
+
+{
+    [ -e docs/deep-runs.md ] || printf '# Deep runs\n\nAppended by scripts/test-deep.sh; each line is one run.\n\n| date | commit | minutes | counts | failures |\n|---|---|---|---|---|\n'
+    counts=''
+    for kind in node-seeds kill-rounds power-cuts fsyncgate fuzz-seconds; do
+        counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}, "
+    done
+    printf '| %s | %s | %s | %s | %s |\n' "$(date -u +%F)" "$(git rev-parse --short HEAD)" $((SECONDS / 60)) "${counts%, }" $failed
+} >>docs/deep-runs.md
+tail -1 docs/deep-runs.md
+[ $failed -eq 0 ]
