@@ -6,7 +6,15 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum value_kind { VALUE_NIL, VALUE_BOOL, VALUE_NUMBER, VALUE_U64, VALUE_BYTES, VALUE_LIST, VALUE_MAP };
+enum value_kind {
+    VALUE_NIL,
+    VALUE_BOOL,
+    VALUE_NUMBER,
+    VALUE_U64,
+    VALUE_BYTES,
+    VALUE_LIST,
+    VALUE_MAP
+};
 
 struct value {
     enum value_kind kind;
@@ -23,7 +31,13 @@ struct value {
     };
 };
 
-enum { VALUE_DEPTH_MAX = 32 };
+/* Limits of a tree that comes from outside (JSON, Lua). */
+enum {
+    VALUE_DEPTH_MAX = 32,
+    VALUE_KEYS_MAX = 4096,     /* of one map: finding a key is a walk */
+    VALUE_ITEMS_MAX = 1 << 18, /* of the whole tree */
+    VALUE_TEXT_MAX = 4 << 20,  /* bytes of JSON text */
+};
 
 /* Constructors allocate and abort if memory is gone (trees of a node's own making are small); a tree from outside is
  * limited before it is built. value_free(NULL) is welcome; it frees the tree below and the root itself. */
@@ -33,6 +47,10 @@ void value_free(struct value *v);
  * until the next addition to that list or map. */
 struct value *value_add(struct value *list);
 struct value *value_set(struct value *map, const char *key);
+struct value *value_set_bytes(struct value *map,
+                              struct bytes key); /* the same for a key that is not text */
+/* These replace what `v` holds, and free it. */
+void value_put_nil(struct value *v);
 void value_put_bool(struct value *v, bool x);
 void value_put_number(struct value *v, double x);
 void value_put_u64(struct value *v, uint64_t x);
@@ -40,15 +58,24 @@ void value_put_bytes(struct value *v, struct bytes x); /* copies */
 void value_put_text(struct value *v, const char *x);   /* copies */
 void value_put_list(struct value *v);                  /* becomes an empty list, map */
 void value_put_map(struct value *v);
+void value_put_copy(struct value *v, const struct value *from); /* deep; nothing is shared */
 /* NULL if `map` is no map or has no such key. */
 const struct value *value_get(const struct value *map, const char *key);
 /* Conveniences: the default where the key is missing or of another kind. */
 struct bytes value_get_bytes(const struct value *map, const char *key, struct bytes otherwise);
 double value_get_number(const struct value *map, const char *key, double otherwise);
-uint64_t value_get_u64(const struct value *map, const char *key, uint64_t otherwise); /* also of a whole number */
+/* Also of a whole number, and of decimal text: how JSON carries a u64 above 2^53. */
+uint64_t value_get_u64(const struct value *map, const char *key, uint64_t otherwise);
 bool value_get_bool(const struct value *map, const char *key, bool otherwise);
 
-/* JSON: bytes that are UTF-8 become a string, others {"base64": "..."}; a u64 above 2^53 becomes a decimal string.
- * Maps keep their order. `limit` bounds the text, VALUE_DEPTH_MAX the depth. */
+/* Same kind and content; maps also in the same order. */
+bool value_equal(const struct value *a, const struct value *b);
+
+/* JSON (RFC 8259), in value_json.c. Bytes that are UTF-8 become a string, others {"base64": "..."} (and back: an
+ * object with that one key is bytes). A u64 above 2^53 becomes a decimal string. Maps keep their order. NaN and the
+ * infinities, which JSON lacks, become null; bytes of a key that are not UTF-8 become U+FFFD. ERR_TOO_LARGE above
+ * VALUE_DEPTH_MAX, ERR_NOMEM; `ret` is appended to. */
 MUST_USE err_t value_to_json(const struct value *v, bool pretty, struct buf *ret);
+/* Strict: no comments, no duplicate keys, no trailing text, the limits above. A whole number above 2^53 that fits is
+ * a u64. ERR_INVALID_ARGUMENT with the byte offset, or ERR_TOO_LARGE with the limit. The caller frees `ret`. */
 MUST_USE err_t value_from_json(struct bytes text, struct value **ret, struct err *e);
