@@ -40,7 +40,8 @@ struct net_limits {
     uint32_t inflight_max;         /* unanswered requests of one connection; above: reading pauses */
     uint64_t inflight_bytes_max;   /* bodies of unanswered requests, all connections; above: SERVER_IS_BUSY */
     uint64_t backlog_max;          /* unsent reply bytes of one connection; above: reading pauses, then it is closed */
-    uint32_t hello_ms, idle_ms;    /* deadlines for the first frame, and between frames */
+    uint32_t hello_ms, idle_ms;    /* deadlines for the whole first frame, and for each frame after the one before */
+    uint32_t slow_ms;              /* a reader whose backlog stays above its limit for that long is closed */
 };
 
 struct net_server_config {
@@ -78,8 +79,12 @@ uint64_t net_call_connection(const struct net_call *call);
 void net_call_on_cancel(struct net_call *call, void (*cancelled)(void *user), void *user);
 /* Answers with an encoded response message (copied or taken over: `body` becomes {0}) and ends the call. */
 void net_call_reply(struct net_call *call, struct buf *body);
-/* Answers with a Status alone: every response message has it as field 1. */
+/* The same with bytes that the caller keeps: copied. The way of small answers: no allocation. */
+void net_call_reply_bytes(struct net_call *call, struct bytes body);
+/* Answers with a Status alone: every response message has it as field 1. `message` may be NULL. */
 void net_call_fail(struct net_call *call, err_t rc, const char *message);
+/* Answers SERVER_IS_BUSY: nothing was done, try again after `backoff_ms`. */
+void net_call_busy(struct net_call *call, uint32_t backoff_ms, const char *message);
 /* Calls `ended` whenever a connection is gone (for sessions that hang on it). */
 void net_server_on_disconnect(struct net_server *server, void (*ended)(void *user, uint64_t connection), void *user);
 
