@@ -29,7 +29,7 @@ mkdir -p "$dir/lua"
 cp -r lua/. "$dir/lua/"
 
 step "1. A node of its own: build/demo (log: build/demo/log)"
-node_new "$dir" "lua_dir = '$dir/lua'," || die "init failed"
+node_new "$dir" "policy = { lua_dir = '$dir/lua' }," || die "init failed"
 node_start || die "the node did not start"
 sed 's/^/    /' "$dir/ready"
 

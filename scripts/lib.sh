@@ -24,8 +24,8 @@ node_new() {
     cat >"$node_dir/node.lua" <<LUA
 return {
   data_dir = '$node_dir/data',
-  listen = '127.0.0.1:0',
-  http = { listen = '127.0.0.1:0' },
+  address = '127.0.0.1:0',
+  http = { address = '127.0.0.1:0' },
   ${2:-}
 }
 LUA
