@@ -45,7 +45,7 @@ struct engine_config {
 };
 
 struct engine_stats {
-    uint64_t approximate_bytes; /* of live data */
+    uint64_t approximate_bytes; /* data files and what is in memory; about the size of the live data */
     uint64_t memtable_bytes, block_cache_bytes, sst_files, running_compactions, running_flushes;
     uint64_t background_errors; /* non-zero: the node must exit */
     bool stalled;               /* writes are delayed or stopped */

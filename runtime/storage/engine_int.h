@@ -26,3 +26,13 @@ static inline uint64_t engine_tick_decode(const uint8_t in[8])
         n = n << 8 | in[i];
     return n;
 }
+
+/* RocksDB databases as ours never are, for the tests: without atomic flush (the planted bug that the hunter of torn
+ * cuts must find), with a family that we do not know (`extra_family`), without `tick`. */
+struct engine_rocks_shape {
+    bool torn, without_tick;
+    const char *extra_family;
+};
+MUST_USE err_t engine_rocks_open_shape(struct env *env, const struct engine_config *config,
+                                       const struct engine_rocks_shape *shape, struct engine **ret,
+                                       struct err *e);
