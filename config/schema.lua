@@ -39,6 +39,7 @@ return {
 
   { name = 'console', type = 'table', doc = 'The Lua prompt on the running node: `flotilla console`.', options = {
     { name = 'address', type = 'address', default = '', empty = 'console.sock in data_dir',
+      choices = { 'off' },
       doc = "A Unix socket: 'unix:/path'; 'off': no console. Only the node's own user and root are let in." },
     { name = 'sessions_max', type = 'integer', default = 16, min = 1, max = 256,
       doc = 'Consoles at the same time; each has a Lua state of its own.' },
