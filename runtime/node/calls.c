@@ -1,0 +1,72 @@
+#include "calls.h"
+
+#include <assert.h>
+
+#include "wire.h"
+
+/* Status: code 1, message 2, oneof { conflict 3, backoff_ms 4, limit 5 }; Limit: name 1, max 2,
+ * have 3 (proto/kvrpc.proto) */
+
+struct node_method *node_calls_add(struct node_calls *calls, const char *name)
+{
+    assert(calls->count < NODE_METHODS_MAX);
+    struct node_method *m = &calls->methods[calls->count++];
+    m->name = name;
+    return m;
+}
+
+void node_call_begin(struct node_call *c, struct node_calls *calls, struct node_method *method,
+                     struct net_call *net)
+{
+    *c = (struct node_call){ calls, method, net, env_now(calls->env) };
+}
+
+static void count(struct node_call *c, err_t rc)
+{
+    unsigned code = (unsigned)err_to_wire(rc);
+    c->method->outcomes[code < NODE_CODES ? code : ERR_INTERNAL]++;
+    histogram_add(&c->method->latency_us, (env_now(c->calls->env) - c->began) / 1000);
+}
+
+void node_call_reply(struct node_call *c, err_t rc, struct buf *body)
+{
+    count(c, rc);
+    net_call_reply(c->net, body);
+}
+
+void node_put_status(struct buf *b, uint32_t number, err_t rc, struct bytes message,
+                     uint32_t backoff_ms)
+{
+    unsigned code = (unsigned)err_to_wire(rc);
+    size_t len = wire_size_u64(1, code) + wire_size_u64(4, backoff_ms);
+    if (message.len > 0)
+        len += wire_size_bytes(2, message.len);
+    wire_put_header(b, number, len);
+    wire_put_u64(b, 1, code);
+    if (message.len > 0)
+        wire_put_bytes(b, 2, message);
+    wire_put_u64(b, 4, backoff_ms);
+}
+
+void node_call_fail(struct node_call *c, err_t rc, const char *message, uint32_t backoff_ms)
+{
+    struct buf body = { 0 };
+    node_put_status(&body, 1, rc, BYTES(message), backoff_ms);
+    node_call_reply(c, rc, &body);
+}
+
+void node_call_too_large(struct node_call *c, const char *message, const char *limit, uint64_t max,
+                         uint64_t have)
+{
+    struct buf detail = { 0 }, status = { 0 }, body = { 0 };
+    wire_put_bytes(&detail, 1, BYTES(limit));
+    wire_put_u64(&detail, 2, max);
+    wire_put_u64(&detail, 3, have);
+    wire_put_u64(&status, 1, ERR_TOO_LARGE);
+    wire_put_bytes(&status, 2, BYTES(message));
+    wire_put_bytes(&status, 5, buf_bytes(&detail));
+    wire_put_bytes(&body, 1, buf_bytes(&status));
+    buf_free(&detail);
+    buf_free(&status);
+    node_call_reply(c, ERR_TOO_LARGE, &body);
+}
