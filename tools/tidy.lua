@@ -97,7 +97,7 @@ local also = {
 local function check_names(file)
   local layer, stem = file.path:match('^runtime/([%w_]+)/([%w_]+)%.h$')
   if not layer then return end
-  local ok = { layer, stem }
+  local ok = { layer, (stem:gsub('_int$', '')) }
   for _, more in ipairs(also[file.path] or {}) do ok[#ok + 1] = more end
   for n, line in lines(file.text) do
     -- A declaration at the margin: words, maybe stars, a name, an opening parenthesis.

@@ -9,45 +9,26 @@
  * what a crash leaves, and in the simulator its seed. At open the file is read up to the first batch that does not
  * validate, and the rest is cut off: a part of a batch, or a batch behind a missing one, never comes back.
  *
- * 1. A reader at number n sees the newest version <= n of every key. (visible)
+ * 1. A reader at number n sees the newest version <= n of every key. (mem_rows.c)
  * 2. Versions are dropped only below every reader and below the durable cut. (prune)
  * 3. Iterators hold no pointers into the tables: each step seeks the key behind the last one. */
 #include "storage/engine_mem.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
+#include "base/crc32c.h"
 #include "engine_int.h"
+#include "mem_rows.h"
 
 enum {
-    HEIGHT_MAX = 16,
-    FRAME = 24,          /* u64 length of the body, u64 number, u64 hash of number and body */
+    FRAME = 24,          /* u64 length of the body, u64 number, u64 crc32c of both and the body */
     ROW = 10,            /* u8 kind, u8 family, u32 key length, u32 value length */
     CUT_BYTES = 1 << 20, /* if the configuration names none */
     FILE_MAX_GROWTH = 4, /* the file is rewritten when it is this many times the live data */
 };
 static const char magic[8] = "FLOTMEM1";
 enum row_kind { ROW_PUT = 1, ROW_DELETE = 2 };
-
-struct version {
-    struct version *older;
-    uint64_t n;
-    bool deleted;
-    size_t len;
-    uint8_t data[];
-};
-
-struct node {
-    struct version *newest;
-    struct node *next_stale; /* valid while `stale` */
-    enum engine_family family;
-    bool stale; /* has something that prune() may drop later */
-    unsigned height;
-    size_t key_len;
-    uint8_t *key; /* behind next[height] */
-    struct node *next[];
-};
 
 struct engine_iter {
     struct engine *engine;
@@ -65,12 +46,11 @@ struct engine_batch {
 
 struct engine {
     struct env *env;
-    struct env_lock *lock; /* tables, readers, numbers; the file belongs to the writer alone */
+    struct env_lock *lock; /* rows, readers, numbers; the file belongs to the writer alone */
     struct buf path;
-    struct node *heads[ENGINE_FAMILIES];
-    struct node *stale;
+    struct mem_rows *rows;
     struct engine_iter *readers;
-    uint64_t last, durable, height_state, live_bytes;
+    uint64_t last, durable;
 
     struct env_file *file;
     struct buf pending;      /* framed batches that are not in the file */
@@ -88,162 +68,14 @@ static void *must(void *memory)
     return memory;
 }
 
-/* ---- Rows ----------------------------------------------------------------------------------------------------- */
-
-static struct bytes node_key(const struct node *node)
-{
-    return bytes_from(node->key, node->key_len);
-}
-
-static struct node *node_new(enum engine_family family, struct bytes key, unsigned height)
-{
-    struct node *node = malloc(sizeof *node + height * sizeof node->next[0] + key.len);
-    if (node == NULL)
-        return NULL;
-    *node = (struct node){ .family = family, .height = height, .key_len = key.len };
-    node->key = (uint8_t *)&node->next[height];
-    memset(node->next, 0, height * sizeof node->next[0]);
-    if (key.len > 0)
-        memcpy(node->key, key.data, key.len);
-    return node;
-}
-
-static void node_free(struct node *node)
-{
-    while (node->newest != NULL) {
-        struct version *version = node->newest;
-        node->newest = version->older;
-        free(version);
-    }
-    free(node);
-}
-
-/* The first node at or behind `key`; `before` (if any) gets its predecessor on each level. */
-static struct node *seek(const struct engine *engine, enum engine_family family, struct bytes key,
-                         struct node **before)
-{
-    struct node *at = engine->heads[family];
-    for (unsigned level = HEIGHT_MAX; level-- > 0;) {
-        while (at->next[level] != NULL && bytes_compare(node_key(at->next[level]), key) < 0)
-            at = at->next[level];
-        if (before != NULL)
-            before[level] = at;
-    }
-    return at->next[0];
-}
-
-static unsigned draw_height(struct engine *engine)
-{
-    uint64_t x = engine->height_state; /* xorshift: shape alone, so it needs no seed from outside */
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    engine->height_state = x;
-    unsigned height = 1;
-    while (height < HEIGHT_MAX && (x & 3) == 0) {
-        x >>= 2;
-        height++;
-    }
-    return height;
-}
-
-static const struct version *visible(const struct node *node, uint64_t as_of)
-{
-    const struct version *version = node->newest;
-    while (version != NULL && version->n > as_of)
-        version = version->older;
-    return version != NULL && !version->deleted ? version : NULL;
-}
-
-static void unlink_node(struct engine *engine, struct node *node)
-{
-    struct node *before[HEIGHT_MAX];
-    struct node *found = seek(engine, node->family, node_key(node), before);
-    assert(found == node);
-    for (unsigned level = 0; level < node->height; level++)
-        before[level]->next[level] = node->next[level];
-    node_free(node);
-}
-
-/* Drops the versions of one node that nobody at or above `floor` can see. True: more may be dropped later. */
-static bool prune_node(struct engine *engine, struct node *node, uint64_t floor)
-{
-    struct version **at = &node->newest;
-    while (*at != NULL && (*at)->n > floor)
-        at = &(*at)->older;
-    struct version *keep = *at;
-    if (keep != NULL && !keep->deleted)
-        at = &keep->older;
-    while (*at != NULL) {
-        struct version *version = *at;
-        *at = version->older;
-        free(version);
-    }
-    if (node->newest == NULL) {
-        unlink_node(engine, node);
-        return false;
-    }
-    return node->newest->older != NULL || node->newest->deleted;
-}
-
+/* Drops the versions that neither a reader nor a crash can bring to light again. */
 static void prune(struct engine *engine)
 {
     uint64_t floor = engine->durable;
     for (const struct engine_iter *reader = engine->readers; reader != NULL; reader = reader->next)
         if (reader->as_of < floor)
             floor = reader->as_of;
-    struct node *list = engine->stale;
-    engine->stale = NULL;
-    while (list != NULL) {
-        struct node *node = list;
-        list = node->next_stale;
-        node->stale = false;
-        if (prune_node(engine, node, floor)) {
-            node->stale = true;
-            node->next_stale = engine->stale;
-            engine->stale = node;
-        }
-    }
-}
-
-static err_t add_version(struct engine *engine, enum engine_family family, struct bytes key,
-                         const struct bytes *value, uint64_t n)
-{
-    struct node *before[HEIGHT_MAX];
-    struct node *node = seek(engine, family, key, before);
-    bool fresh = node == NULL || !bytes_equal(node_key(node), key);
-    size_t len = value != NULL ? value->len : 0;
-    struct version *version = malloc(sizeof *version + len);
-    if (version != NULL && fresh)
-        node = node_new(family, key, draw_height(engine));
-    if (version == NULL || node == NULL) {
-        free(version);
-        return ERR_NOMEM;
-    }
-    if (fresh)
-        for (unsigned level = 0; level < node->height; level++) {
-            node->next[level] = before[level]->next[level];
-            before[level]->next[level] = node;
-        }
-    if (node->newest != NULL && !node->newest->deleted)
-        engine->live_bytes -= key.len + node->newest->len;
-    if (value != NULL)
-        engine->live_bytes += key.len + len;
-    *version =
-        (struct version){ .older = node->newest, .n = n, .deleted = value == NULL, .len = len };
-    if (len > 0)
-        memcpy(version->data, value->data, len);
-    if (version->older != NULL && version->older->n == n) { /* the later one of a batch wins */
-        version->older = node->newest->older;
-        free(node->newest);
-    }
-    node->newest = version;
-    if (!node->stale && (version->older != NULL || version->deleted)) {
-        node->stale = true;
-        node->next_stale = engine->stale;
-        engine->stale = node;
-    }
-    return ERR_OK;
+    mem_rows_prune(engine->rows, floor);
 }
 
 /* ---- Batches -------------------------------------------------------------------------------------------------- */
@@ -314,8 +146,8 @@ static err_t apply_rows(struct engine *engine, struct bytes rows, uint64_t n)
             return ERR_CORRUPTION;
         struct bytes key = bytes_from(rows.data + ROW, key_len);
         struct bytes value = bytes_from(rows.data + ROW + key_len, value_len);
-        err_t rc = add_version(engine, (enum engine_family)family, key,
-                               kind == ROW_PUT ? &value : NULL, n);
+        err_t rc = mem_rows_set(engine->rows, (enum engine_family)family, key,
+                                kind == ROW_PUT ? &value : NULL, n);
         if (rc != ERR_OK)
             return rc;
         rows = bytes_from(rows.data + whole, rows.len - whole);
@@ -325,14 +157,15 @@ static err_t apply_rows(struct engine *engine, struct bytes rows, uint64_t n)
 
 /* ---- The file ------------------------------------------------------------------------------------------------- */
 
-static uint64_t frame_hash(uint64_t n, struct bytes body)
+static uint64_t frame_check(const uint64_t head[3], struct bytes body)
 {
-    return XXH3_64bits_withSeed(body.data, body.len, n);
+    return crc32c(crc32c(0, bytes_from(head, 2 * sizeof head[0])), body);
 }
 
 static err_t frame_append(struct buf *out, uint64_t n, struct bytes body)
 {
-    uint64_t head[3] = { body.len, n, frame_hash(n, body) };
+    uint64_t head[3] = { body.len, n, 0 };
+    head[2] = frame_check(head, body);
     if (buf_reserve(out, FRAME + body.len) == NULL)
         return ERR_NOMEM;
     err_t rc = buf_append(out, bytes_from(head, sizeof head));
@@ -359,13 +192,15 @@ static err_t rewrite(struct engine *engine, struct err *e)
 {
     struct buf rows = { 0 }, content = { 0 };
     env_lock_enter(engine->lock); /* closing iterators prune */
-    for (unsigned family = 0; family < ENGINE_FAMILIES; family++)
-        for (const struct node *node = engine->heads[family]->next[0]; node; node = node->next[0]) {
-            const struct version *version = visible(node, engine->last);
-            if (version != NULL)
-                add_row(&rows, ROW_PUT, (enum engine_family)family, node_key(node),
-                        bytes_from(version->data, version->len));
+    for (unsigned family = 0; family < ENGINE_FAMILIES; family++) {
+        struct bytes key = { 0 }, value;
+        bool behind = false;
+        while (mem_rows_seek(engine->rows, (enum engine_family)family, key, behind, engine->last,
+                             &key, &value)) {
+            add_row(&rows, ROW_PUT, (enum engine_family)family, key, value);
+            behind = true;
         }
+    }
     env_lock_leave(engine->lock);
     err_t rc = buf_append(&content, bytes_from(magic, sizeof magic));
     if (rc == ERR_OK)
@@ -398,7 +233,7 @@ static err_t cut(struct engine *engine, struct err *e)
     engine->durable = engine->last;
     prune(engine);
     env_lock_leave(engine->lock);
-    if (engine->file_end > FILE_MAX_GROWTH * (engine->live_bytes + engine->cut_bytes))
+    if (engine->file_end > FILE_MAX_GROWTH * (mem_rows_bytes(engine->rows) + engine->cut_bytes))
         return rewrite(engine, e);
     return ERR_OK;
 }
@@ -444,7 +279,7 @@ static err_t load_batches(struct engine *engine, struct bytes content, uint64_t 
             break;
         struct bytes body = bytes_from(content.data + at + FRAME, head[0]);
         bool first = at == sizeof magic;
-        if (head[2] != frame_hash(head[1], body) || (!first && head[1] != engine->last + 1))
+        if (head[2] != frame_check(head, body) || (!first && head[1] != engine->last + 1))
             break;
         err_t rc = apply_rows(engine, body, head[1]);
         if (rc != ERR_OK)
@@ -491,12 +326,7 @@ static void mem_close(struct engine *engine)
     if (engine == NULL)
         return;
     assert(engine->readers == NULL);
-    for (unsigned family = 0; family < ENGINE_FAMILIES; family++)
-        while (engine->heads[family] != NULL) {
-            struct node *node = engine->heads[family];
-            engine->heads[family] = node->next[0];
-            node_free(node);
-        }
+    mem_rows_free(engine->rows);
     env_file_close(engine->file);
     env_lock_free(engine->lock);
     buf_free(&engine->path);
@@ -514,11 +344,8 @@ static err_t mem_open(struct env *env, const struct engine_config *config, struc
         return rc;
     struct engine *engine = must(calloc(1, sizeof *engine));
     engine->env = env;
-    engine->height_state = 0x9e3779b97f4a7c15u;
+    engine->rows = mem_rows_new();
     engine->cut_bytes = config->memtable_bytes != 0 ? config->memtable_bytes : CUT_BYTES;
-    for (unsigned family = 0; family < ENGINE_FAMILIES; family++)
-        engine->heads[family] =
-            must(node_new((enum engine_family)family, (struct bytes){ 0 }, HEIGHT_MAX));
     rc = buf_printf(&engine->path, "%s/CURRENT", config->path);
     if (rc == ERR_OK)
         rc = buf_append(&engine->path, bytes_from("", 1));
@@ -593,12 +420,9 @@ static err_t get_at(struct engine *engine, enum engine_family family, struct byt
 {
     err_t rc = ERR_NOT_FOUND;
     env_lock_enter(engine->lock);
-    const struct node *node = seek(engine, family, key, NULL);
-    if (node != NULL && bytes_equal(node_key(node), key)) {
-        const struct version *version = visible(node, durable ? engine->durable : engine->last);
-        if (version != NULL)
-            rc = buf_append(ret, bytes_from(version->data, version->len));
-    }
+    struct bytes value;
+    if (mem_rows_get(engine->rows, family, key, durable ? engine->durable : engine->last, &value))
+        rc = buf_append(ret, value);
     env_lock_leave(engine->lock);
     return rc == ERR_NOMEM ? err_set(e, rc, "no memory for a value") : rc;
 }
@@ -653,23 +477,18 @@ static err_t mem_scan(struct engine *engine, enum engine_family family, struct b
 /* Copies the next row into the iterator. False: the end, or no memory. */
 static bool step(struct engine_iter *iter)
 {
-    struct bytes from = buf_bytes(iter->begun ? &iter->key : &iter->from);
-    const struct node *node = seek(iter->engine, iter->family, from, NULL);
-    if (iter->begun && node != NULL && bytes_equal(node_key(node), from))
-        node = node->next[0];
-    const struct version *version = NULL;
-    while (node != NULL && (version = visible(node, iter->as_of)) == NULL)
-        node = node->next[0];
-    if (node == NULL)
+    struct bytes from = buf_bytes(iter->begun ? &iter->key : &iter->from), key, value;
+    if (!mem_rows_seek(iter->engine->rows, iter->family, from, iter->begun, iter->as_of, &key,
+                       &value))
         return false;
-    if (iter->bounded && bytes_compare(node_key(node), buf_bytes(&iter->end)) >= 0)
+    if (iter->bounded && bytes_compare(key, buf_bytes(&iter->end)) >= 0)
         return false;
     iter->begun = true;
     buf_clear(&iter->key);
     buf_clear(&iter->value);
-    iter->rc = buf_append(&iter->key, node_key(node));
+    iter->rc = buf_append(&iter->key, key);
     if (iter->rc == ERR_OK)
-        iter->rc = buf_append(&iter->value, bytes_from(version->data, version->len));
+        iter->rc = buf_append(&iter->value, value);
     return iter->rc == ERR_OK;
 }
 
@@ -716,8 +535,8 @@ static void mem_stats(struct engine *engine, struct engine_stats *ret)
 {
     *ret = (struct engine_stats){ 0 };
     env_lock_enter(engine->lock);
-    ret->approximate_bytes = engine->live_bytes;
-    ret->memtable_bytes = engine->live_bytes;
+    ret->approximate_bytes = mem_rows_bytes(engine->rows);
+    ret->memtable_bytes = mem_rows_bytes(engine->rows);
     env_lock_leave(engine->lock);
 }
 
