@@ -19,12 +19,22 @@ struct net_call;
 /* Method numbers on the wire: never change, never reuse. */
 enum net_method {
     NET_HELLO = 0x0001,
-    NET_RAW_PUT = 0x0101, NET_RAW_GET = 0x0102, NET_RAW_DELETE = 0x0103, NET_RAW_SCAN = 0x0104,
-    NET_CAS = 0x0105, NET_CAS_GET = 0x0106, NET_CAS_DELETE = 0x0107, NET_CAS_SCAN = 0x0108,
+    NET_RAW_PUT = 0x0101,
+    NET_RAW_GET = 0x0102,
+    NET_RAW_DELETE = 0x0103,
+    NET_RAW_SCAN = 0x0104,
+    NET_CAS = 0x0105,
+    NET_CAS_GET = 0x0106,
+    NET_CAS_DELETE = 0x0107,
+    NET_CAS_SCAN = 0x0108,
     NET_BATCH = 0x0109,
-    NET_GET_TSO = 0x0201, NET_GET_NAMESPACE = 0x0202, NET_LIST_NAMESPACES = 0x0203, NET_CREATE_NAMESPACE = 0x0204,
+    NET_GET_TSO = 0x0201,
+    NET_GET_NAMESPACE = 0x0202,
+    NET_LIST_NAMESPACES = 0x0203,
+    NET_CREATE_NAMESPACE = 0x0204,
     NET_ADMIN = 0x0301,
-    NET_CONSOLE_EVAL = 0x0401, NET_CONSOLE_COMPLETE = 0x0402,
+    NET_CONSOLE_EVAL = 0x0401,
+    NET_CONSOLE_COMPLETE = 0x0402,
 };
 
 struct net_handler {
@@ -35,13 +45,16 @@ struct net_handler {
 };
 
 struct net_limits {
-    uint32_t frame_max;            /* bytes after hello; before it 4 KiB */
-    uint32_t connections_max;      /* one more is accepted, told why, closed */
-    uint32_t inflight_max;         /* unanswered requests of one connection; above: reading pauses */
-    uint64_t inflight_bytes_max;   /* bodies of unanswered requests, all connections; above: SERVER_IS_BUSY */
-    uint64_t backlog_max;          /* unsent reply bytes of one connection; above: reading pauses, then it is closed */
-    uint32_t hello_ms, idle_ms;    /* deadlines for the whole first frame, and for each frame after the one before */
-    uint32_t slow_ms;              /* a reader whose backlog stays above its limit for that long is closed */
+    uint32_t frame_max;       /* bytes after hello; before it 4 KiB */
+    uint32_t connections_max; /* one more is accepted, told why, closed */
+    uint32_t inflight_max;    /* unanswered requests of one connection; above: reading pauses */
+    uint64_t
+        inflight_bytes_max; /* bodies of unanswered requests, all connections; above: SERVER_IS_BUSY */
+    uint64_t
+        backlog_max; /* unsent reply bytes of one connection; above: reading pauses, then it is closed */
+    uint32_t hello_ms,
+        idle_ms; /* deadlines for the whole first frame, and for each frame after the one before */
+    uint32_t slow_ms; /* a reader whose backlog stays above its limit for that long is closed */
 };
 
 struct net_server_config {
@@ -52,12 +65,15 @@ struct net_server_config {
     struct bytes cluster_id;
     uint64_t node_id;
     const char *identity; /* "flotilla/0.1.0" */
-    bool (*admit)(void *user, const struct env_peer *peer); /* NULL: everybody; false: closed with a readable line */
+    bool (*admit)(
+        void *user,
+        const struct env_peer *peer); /* NULL: everybody; false: closed with a readable line */
     void *admit_user;
 };
 
-MUST_USE err_t net_server_open(struct env *env, struct logger *log, const struct net_server_config *config,
-                               struct net_server **ret, struct err *e);
+MUST_USE err_t net_server_open(struct env *env, struct logger *log,
+                               const struct net_server_config *config, struct net_server **ret,
+                               struct err *e);
 const char *net_server_address(const struct net_server *server);
 /* Stops accepting; new requests answer UNAVAILABLE; `drained` is called once nothing is unanswered or unsent. */
 void net_server_drain(struct net_server *server, void (*drained)(void *user), void *user);
@@ -86,7 +102,8 @@ void net_call_fail(struct net_call *call, err_t rc, const char *message);
 /* Answers SERVER_IS_BUSY: nothing was done, try again after `backoff_ms`. */
 void net_call_busy(struct net_call *call, uint32_t backoff_ms, const char *message);
 /* Calls `ended` whenever a connection is gone (for sessions that hang on it). */
-void net_server_on_disconnect(struct net_server *server, void (*ended)(void *user, uint64_t connection), void *user);
+void net_server_on_disconnect(struct net_server *server,
+                              void (*ended)(void *user, uint64_t connection), void *user);
 
 struct net_stats {
     uint64_t connections, accepted, refused, requests, replies, inflight, inflight_bytes;

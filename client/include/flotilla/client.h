@@ -302,8 +302,8 @@ struct flotilla_result {
 typedef void flotilla_done(void *user, const struct flotilla_result *result);
 
 /* Queues an operation; `done` is called exactly once, from flotilla_process(), flotilla_wait(), flotilla_close() or a
- * synchronous call on the same handle, never from here. It may submit more, but not call what waits. An answer other than OK
- * means that `done` will not be called. Requests go out together at the next flotilla_process(). */
+ * synchronous call on the same handle, never from here. It may submit more, but not call what waits. An answer other
+ * than OK means that `done` will not be called. Requests go out together at the next flotilla_process(). */
 FLOTILLA_API int flotilla_submit(struct flotilla *db, const struct flotilla_op *op,
                                  flotilla_done *done, void *user, struct flotilla_error *error);
 /* Operations without an outcome. */
