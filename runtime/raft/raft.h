@@ -1,7 +1,7 @@
 /* The types of consensus that the log already carries: entries, hard state.
  *
- * The core itself (step, tick, propose, ready) comes with the second issue; until then a store has one region with
- * one replica: region 1, term 1, and what is synced is committed. */
+ * The core itself (step, tick, propose, ready) comes with replication; until then a store has
+ * one region with one replica: region 1, term 1, and what is synced is committed. */
 #pragma once
 
 #include <stdint.h>

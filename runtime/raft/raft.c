@@ -1,2 +1,0 @@
-#include "raft/raft.h"
-typedef int raft_placeholder;
