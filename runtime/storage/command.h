@@ -10,41 +10,42 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum command_kind {            /* numbers are on disk: never change, never reuse */
-    COMMAND_RAW_PUT = 1,       /* RawPutRequest */
-    COMMAND_RAW_DELETE = 2,    /* RawDeleteRequest */
-    COMMAND_CAS = 3,           /* CasRequest */
-    COMMAND_CAS_DELETE = 4,    /* CasDeleteRequest */
-    COMMAND_NAMESPACE = 5,     /* pd.Namespace: create it under this id */
+enum command_kind {                         /* numbers are on disk: never change, never reuse */
+                    COMMAND_RAW_PUT = 1,    /* RawPutRequest */
+                    COMMAND_RAW_DELETE = 2, /* RawDeleteRequest */
+                    COMMAND_CAS = 3,        /* CasRequest */
+                    COMMAND_CAS_DELETE = 4, /* CasDeleteRequest */
+                    COMMAND_NAMESPACE = 5,  /* pd.Namespace: create it under this id */
 };
 
 enum {
-    COMMAND_KEY_MAX = 4096,          /* bytes */
-    COMMAND_VALUE_MAX = 1 << 20,     /* bytes */
-    COMMAND_ENTRY_MAX = 4 << 20,     /* bytes of one entry, and of one request batch */
-    COMMAND_COUNT_MAX = 65535,       /* commands of one entry */
+    COMMAND_KEY_MAX = 4096,      /* bytes */
+    COMMAND_VALUE_MAX = 1 << 20, /* bytes */
+    COMMAND_ENTRY_MAX = 4 << 20, /* bytes of one entry, and of one request batch */
+    COMMAND_COUNT_MAX = 65535,   /* commands of one entry */
 };
 
 struct command {
     enum command_kind kind;
     uint32_t namespace_id;
-    struct bytes key, value;   /* borrowed from the body */
-    uint64_t expected_version; /* CAS, CAS_DELETE */
-    bool conditional;          /* CAS_DELETE: expected_version counts */
-    bool want_current;         /* CAS */
+    struct bytes key, value;                        /* borrowed from the body */
+    uint64_t expected_version;                      /* CAS, CAS_DELETE */
+    bool conditional;                               /* CAS_DELETE: expected_version counts */
+    bool want_current;                              /* CAS */
     uint64_t region_id, conf_ver, version, peer_id; /* the client's context; 0: not given */
     uint64_t client_hlc;                            /* 0: none */
 };
 
 /* Decodes and checks one body: limits (ERR_TOO_LARGE), empty key and malformed input (ERR_INVALID_ARGUMENT). */
-MUST_USE err_t command_decode(enum command_kind kind, struct bytes body, struct command *ret, struct err *e);
+MUST_USE err_t command_decode(enum command_kind kind, struct bytes body, struct command *ret,
+                              struct err *e);
 
 /* What became of a command. `value` is owned by whoever owns the result; storage_result_free() ends it. */
 struct storage_result {
-    err_t rc;              /* OK, CONFLICT, NOT_FOUND, CORRUPTION, OVERFLOW, ... */
-    uint64_t version;      /* OK: the new version. CONFLICT: the current one (0: never written) */
-    bool absent;           /* CONFLICT: current_version is a tombstone's, or 0 */
+    err_t rc;         /* OK, CONFLICT, NOT_FOUND, CORRUPTION, OVERFLOW, ... */
+    uint64_t version; /* OK: the new version. CONFLICT: the current one (0: never written) */
+    bool absent;      /* CONFLICT: current_version is a tombstone's, or 0 */
     bool has_value;
-    struct buf value;      /* CONFLICT with want_current */
+    struct buf value; /* CONFLICT with want_current */
 };
 void storage_result_free(struct storage_result *result);

@@ -25,13 +25,13 @@ struct storage;
 enum { STORAGE_CLUSTER_ID = 16 }; /* bytes */
 
 struct storage_config {
-    const char *path;                /* the store's directory */
-    const struct engine_ops *engine; /* engine_rocks or engine_mem */
+    const char *path;                   /* the store's directory */
+    const struct engine_ops *engine;    /* engine_rocks or engine_mem */
     struct engine_config engine_config; /* path and create are filled in by the store */
-    uint64_t segment_bytes;          /* log segments; 0: 64 MiB */
-    uint32_t spare_segments;         /* kept zero-filled ahead; 0: 2 */
-    bool accept_panic;               /* start although a panic mark is there, and remove it */
-    void *log;                       /* struct logger *, may be NULL */
+    uint64_t segment_bytes;             /* log segments; 0: 64 MiB */
+    uint32_t spare_segments;            /* kept zero-filled ahead; 0: 2 */
+    bool accept_panic;                  /* start although a panic mark is there, and remove it */
+    void *log;                          /* struct logger *, may be NULL */
 };
 
 struct storage_ident {
@@ -42,11 +42,12 @@ struct storage_ident {
 
 /* Creates the directory and everything in it. ERR_ALREADY_EXISTS if there is a store; a half-made one is completed
  * or removed, never taken for a store (IDENT is written last). */
-MUST_USE err_t storage_init(struct env *env, const struct storage_config *config, const struct storage_ident *ident,
-                            struct err *e);
+MUST_USE err_t storage_init(struct env *env, const struct storage_config *config,
+                            const struct storage_ident *ident, struct err *e);
 /* Opens: locks, reads IDENT, replays the log, re-applies what the engine has lost. ERR_NOT_FOUND: no store here
  * (run init); ERR_LOCKED; ERR_PANIC_MARK; ERR_DATA_LOSS with segment and offset; ERR_AMNESIA. */
-MUST_USE err_t storage_open(struct env *env, const struct storage_config *config, struct storage **ret, struct err *e);
+MUST_USE err_t storage_open(struct env *env, const struct storage_config *config,
+                            struct storage **ret, struct err *e);
 /* Makes everything durable, writes the clean-stop mark, closes. NULL is welcome. */
 void storage_close(struct storage *store);
 /* As a kill -9 would leave it, without the mark: for tests. */
@@ -55,29 +56,38 @@ const struct storage_ident *storage_ident(const struct storage *store);
 
 /* ---- Blocking calls: any thread ----------------------------------------------------------------------------- */
 
-MUST_USE err_t storage_put_raw(struct storage *store, uint32_t ns, struct bytes key, struct bytes value, struct err *e);
-MUST_USE err_t storage_delete_raw(struct storage *store, uint32_t ns, struct bytes key, struct err *e);
+MUST_USE err_t storage_put_raw(struct storage *store, uint32_t ns, struct bytes key,
+                               struct bytes value, struct err *e);
+MUST_USE err_t storage_delete_raw(struct storage *store, uint32_t ns, struct bytes key,
+                                  struct err *e);
 /* Appends the value to `ret`; ERR_NOT_FOUND. */
-MUST_USE err_t storage_get_raw(struct storage *store, uint32_t ns, struct bytes key, struct buf *ret, struct err *e);
+MUST_USE err_t storage_get_raw(struct storage *store, uint32_t ns, struct bytes key,
+                               struct buf *ret, struct err *e);
 
 /* Compare and swap (decision 15): `expected` 0 means "absent now". On ERR_OK `result->version` is the new version; on
  * ERR_CONFLICT the current one, and its value if `want_current`. The caller frees `result`. */
-MUST_USE err_t storage_cas(struct storage *store, uint32_t ns, struct bytes key, uint64_t expected, struct bytes value,
-                           bool want_current, struct storage_result *result, struct err *e);
-MUST_USE err_t storage_delete_cas(struct storage *store, uint32_t ns, struct bytes key, bool conditional,
-                                  uint64_t expected, struct storage_result *result, struct err *e);
+MUST_USE err_t storage_cas(struct storage *store, uint32_t ns, struct bytes key, uint64_t expected,
+                           struct bytes value, bool want_current, struct storage_result *result,
+                           struct err *e);
+MUST_USE err_t storage_delete_cas(struct storage *store, uint32_t ns, struct bytes key,
+                                  bool conditional, uint64_t expected,
+                                  struct storage_result *result, struct err *e);
 /* ERR_NOT_FOUND when absent; `*version` is then the tombstone's, or 0. */
-MUST_USE err_t storage_get_cas(struct storage *store, uint32_t ns, struct bytes key, uint64_t *version,
-                               struct buf *ret, struct err *e);
+MUST_USE err_t storage_get_cas(struct storage *store, uint32_t ns, struct bytes key,
+                               uint64_t *version, struct buf *ret, struct err *e);
+
+/* Makes a namespace: `id` is storage_namespace_next()'s answer. ERR_ALREADY_EXISTS: the id or the name is taken. */
+MUST_USE err_t storage_create_namespace(struct storage *store, uint32_t id, struct bytes name,
+                                        struct bytes mode, struct err *e);
 
 /* ---- Reads for the node: any thread ------------------------------------------------------------------------- */
 
 /* `cached_only`: ERR_UNAVAILABLE where the answer would need the disk (then ask again in the READ lane). */
-MUST_USE err_t storage_read(struct storage *store, bool cas, uint32_t ns, struct bytes key, bool cached_only,
-                            uint64_t *version, struct buf *ret, struct err *e);
+MUST_USE err_t storage_read(struct storage *store, bool cas, uint32_t ns, struct bytes key,
+                            bool cached_only, uint64_t *version, struct buf *ret, struct err *e);
 
 struct storage_scan {
-    bool cas;                /* versioned keys */
+    bool cas; /* versioned keys */
     uint32_t ns;
     struct bytes start, end; /* end.data NULL: to the end of the namespace */
     uint32_t limit;          /* rows, at least 1 */
@@ -87,7 +97,8 @@ struct storage_scan {
 /* Calls `row` in key order (tombstones are left out). `*more`: rows are left, beginning at `*next` (appended). An
  * error of `row` ends the scan and is answered. A corrupt block is an error, never a short scan. */
 MUST_USE err_t storage_scan(struct storage *store, const struct storage_scan *scan,
-                            err_t (*row)(void *user, struct bytes key, uint64_t version, struct bytes value),
+                            err_t (*row)(void *user, struct bytes key, uint64_t version,
+                                         struct bytes value),
                             void *user, bool *more, struct buf *next, struct err *e);
 
 /* ---- The halves: one turn at a time ------------------------------------------------------------------------- */
@@ -98,18 +109,20 @@ struct storage_turn *storage_turn_new(struct storage *store);
 void storage_turn_free(struct storage_turn *turn);
 /* Adds a decoded command with its body (the command is copied, the bytes are borrowed until the turn is reset).
  * ERR_TOO_LARGE if the turn is full: sync this one first. `slot` is where its result will be. */
-MUST_USE err_t storage_turn_add(struct storage_turn *turn, const struct command *command, struct bytes body, uint32_t *slot);
+MUST_USE err_t storage_turn_add(struct storage_turn *turn, const struct command *command,
+                                struct bytes body, uint32_t *slot);
 /* Adds a record that is no command: kept by the log, the newest of its kind handed back at open. */
 enum storage_local { STORAGE_LOCAL_HLC = 1, STORAGE_LOCAL_TSO = 2, STORAGE_LOCAL_CLEAN = 3 };
-MUST_USE err_t storage_turn_add_local(struct storage_turn *turn, enum storage_local kind, struct bytes value);
+MUST_USE err_t storage_turn_add_local(struct storage_turn *turn, enum storage_local kind,
+                                      struct bytes value);
 uint32_t storage_turn_count(const struct storage_turn *turn);
 size_t storage_turn_bytes(const struct storage_turn *turn);
 void storage_turn_reset(struct storage_turn *turn); /* frees results */
 
 /* LOG lane: one entry of region 1 with all commands of the turn, stamped with `hlc` (packed), plus the local records;
  * one write and one sync. ERR_OK: durable, `*index` is the entry's. */
-MUST_USE err_t storage_append_sync(struct storage *store, struct storage_turn *turn, uint64_t hlc, raft_index *index,
-                                   struct err *e);
+MUST_USE err_t storage_append_sync(struct storage *store, struct storage_turn *turn, uint64_t hlc,
+                                   raft_index *index, struct err *e);
 /* APPLY lane or loop, in log order: one engine batch, the results filled in. */
 MUST_USE err_t storage_apply(struct storage *store, struct storage_turn *turn, struct err *e);
 const struct storage_result *storage_turn_result(const struct storage_turn *turn, uint32_t slot);
@@ -123,8 +136,8 @@ struct storage_stats {
     raft_index last, applied, durable; /* log end, applied, what the engine cannot lose */
     uint64_t batches, syncs, commands, wal_bytes, user_bytes; /* since open */
     uint64_t segments, spare_segments;
-    uint64_t sync_ns_p50, sync_ns_p99;  /* over the last minute or so */
-    uint64_t replayed;                  /* entries re-applied at open */
+    uint64_t sync_ns_p50, sync_ns_p99; /* over the last minute or so */
+    uint64_t replayed;                 /* entries re-applied at open */
     struct engine_stats engine;
 };
 void storage_stats(struct storage *store, struct storage_stats *ret);
@@ -144,9 +157,11 @@ struct storage_namespace {
     uint32_t id;
     char name[65], mode[16];
 };
-void storage_namespaces(struct storage *store, void (*each)(void *user, const struct storage_namespace *ns), void *user);
+void storage_namespaces(struct storage *store,
+                        void (*each)(void *user, const struct storage_namespace *ns), void *user);
 /* ERR_NOT_FOUND. */
-MUST_USE err_t storage_namespace_find(struct storage *store, struct bytes name, struct storage_namespace *ret);
+MUST_USE err_t storage_namespace_find(struct storage *store, struct bytes name,
+                                      struct storage_namespace *ret);
 bool storage_namespace_exists(struct storage *store, uint32_t id);
 /* The id that the next namespace gets. */
 uint32_t storage_namespace_next(struct storage *store);
