@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
+
 enum {
     KINDS = 256,        /* kinds of lines that are counted apart; a power of two */
     PROBES = 8,         /* places looked at before two kinds share a count */
@@ -78,27 +80,6 @@ PRINTF_LIKE(2, 3) static void put_format(struct line *line, const char *fmt, ...
     put(line, text, (size_t)len);
 }
 
-/* Bytes of the valid UTF-8 sequence at the front of `in` (RFC 3629), 0 if there is none. */
-static size_t utf8_len(struct bytes in)
-{
-    const uint8_t *b = in.data;
-    size_t n = b[0] < 0x80   ? 1
-               : b[0] < 0xc2 ? 0
-               : b[0] < 0xe0 ? 2
-               : b[0] < 0xf0 ? 3
-               : b[0] < 0xf5 ? 4
-                             : 0;
-    if (n > in.len)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((b[i] & 0xc0) != 0x80)
-            return 0;
-    if ((b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] > 0x9f) ||
-        (b[0] == 0xf0 && b[1] < 0x90) || (b[0] == 0xf4 && b[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* One character of a quoted value. `text`: valid UTF-8 passes; else only printable ASCII does.
  * Answers the bytes of `in` that it has dealt with. */
 static size_t put_char(struct line *line, struct bytes in, bool text)
@@ -116,7 +97,7 @@ static size_t put_char(struct line *line, struct bytes in, bool text)
     } else if (!text) {
         put_format(line, "%sx%02x", slash, c);
     } else {
-        size_t n = utf8_len(in);
+        size_t n = utf8_next(in);
         if (n > 1) {
             put(line, (const char *)in.data, n);
             return n;
