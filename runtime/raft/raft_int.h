@@ -1,0 +1,119 @@
+/* The inside of a group, shared by the files of this layer. */
+#pragma once
+
+#include "base/prng.h"
+#include "conf.h"
+#include "log.h"
+#include "peer.h"
+#include "quorum.h"
+#include "raft/raft.h"
+
+/* Messages that wait for the next Ready, grown on demand and kept. */
+struct raft_box {
+    struct raft_msg *msgs;
+    uint32_t n, cap;
+};
+
+/* A read that waits: for the first commit of the term (index 0), or for a round of heartbeats. */
+struct raft_wait {
+    uint64_t seq; /* confirmed once a quorum acknowledged it */
+    raft_index index;
+    raft_id from; /* ourselves, or the follower that asked */
+    uint64_t ctx;
+};
+
+struct raft {
+    struct raft_cfg cfg;
+    struct raft_window window;
+    struct raft_log log;
+    struct raft_conf conf;
+    struct raft_peer *peers; /* conf.n of them, by the places of conf.id */
+
+    raft_term term;
+    raft_id vote, lead, transferee;
+    enum raft_role role;
+    uint16_t granted, rejected; /* of the running vote */
+    uint32_t election_elapsed, heartbeat_elapsed, election_timeout;
+    raft_index pending_conf; /* no change may be proposed until this is applied */
+    uint64_t uncommitted;    /* bytes */
+
+    uint64_t read_seq;       /* of the last round of heartbeats that carried one */
+    struct raft_wait *waits; /* in order of their asking */
+    uint32_t nwaits, waits_cap;
+    struct raft_read *reads; /* answered, for the next Ready */
+    uint32_t nreads, reads_cap;
+    uint64_t ticks;                 /* since the group was opened */
+    uint64_t lease_seq, lease_sent; /* the round that may renew the lease, and when it was sent */
+    uint64_t lease_until;           /* ticks; 0: no lease */
+
+    struct raft_box out;   /* leave at once */
+    struct raft_box after; /* leave when what is unstable now is durable */
+    struct raft_box self;  /* synchronous mode: our own acks, stepped by raft_advance() */
+    struct raft_box given; /* the messages of the Ready that is out */
+    struct raft_box resp;  /* asynchronous mode: the responses that it attaches to its append */
+    struct raft_msg apply_done;
+    bool gather; /* appends are due at the next Ready */
+
+    struct raft_hs hs_given; /* as of the last Ready */
+    raft_id lead_given;
+    enum raft_role role_given;
+    struct raft_ready ready;
+    bool ready_out;
+
+    struct prng prng;
+    const char *why_broken; /* NULL: it is not */
+};
+
+/* raft.c */
+void raft_break(struct raft *r, const char *why);
+struct raft_peer *raft_peer_of(struct raft *r, raft_id id); /* NULL: not a member */
+struct raft_peer *raft_self(struct raft *r);
+void raft_become_follower(struct raft *r, raft_term term, raft_id lead);
+void raft_become_precandidate(struct raft *r);
+void raft_become_candidate(struct raft *r);
+void raft_become_leader(struct raft *r);
+bool raft_promotable(const struct raft *r);
+bool raft_flag(const struct raft *r, enum raft_flags flag);
+
+/* ready.c: sending. Room was reserved by raft_reserve() at the entrance of every call. */
+MUST_USE err_t raft_reserve(struct raft *r, uint32_t msgs);
+bool raft_room(struct raft *r); /* room for one more message, made if need be */
+void raft_send(struct raft *r, struct raft_msg m);
+struct raft_snap *raft_snap_copy(struct raft *r,
+                                 const struct raft_snap *snap); /* NULL: memory is gone */
+void raft_box_free(struct raft *r, struct raft_box *box);
+
+/* follower.c */
+void raft_follower_append(struct raft *r, const struct raft_msg *m);
+void raft_follower_heartbeat(struct raft *r, const struct raft_msg *m);
+void raft_follower_snapshot(struct raft *r, const struct raft_msg *m);
+err_t raft_follower_step(struct raft *r, const struct raft_msg *m);
+enum raft_campaign_kind { RAFT_CAMPAIGN, RAFT_CAMPAIGN_ELECTION, RAFT_CAMPAIGN_FORCED };
+void raft_hup(struct raft *r, enum raft_campaign_kind kind);
+void raft_vote_asked(struct raft *r, const struct raft_msg *m);
+void raft_candidate_step(struct raft *r, const struct raft_msg *m);
+/* Learns a commit index from a vote or its rejection (raft.md section 6). */
+void raft_vote_commit(struct raft *r, const struct raft_msg *m);
+
+/* leader.c */
+err_t raft_leader_step(struct raft *r, const struct raft_msg *m);
+err_t raft_leader_propose(struct raft *r, struct raft_ent *ents, uint32_t n);
+void raft_leader_append_own(struct raft *r, struct raft_ent *ents, uint32_t n);
+void raft_leader_broadcast(struct raft *r);
+void raft_leader_heartbeat(struct raft *r);
+bool raft_leader_send(struct raft *r, unsigned place, bool even_if_empty);
+bool raft_leader_commit(struct raft *r);
+void raft_leader_committed(struct raft *r);
+void raft_leader_transfer(struct raft *r, raft_id to);
+void raft_leader_leave_joint(struct raft *r);
+void raft_leader_switched(struct raft *r);
+
+/* read.c */
+void raft_read_asked(struct raft *r, raft_id from, uint64_t ctx);
+void raft_read_committed(struct raft *r); /* the first commit of the term is there */
+void raft_read_confirmed(struct raft *r);
+void raft_read_drop(struct raft *r);
+void raft_read_answer(struct raft *r, raft_index index, uint64_t ctx);
+
+/* check.c: every invariant of one group; asserts. */
+void raft_check(const struct raft *r);

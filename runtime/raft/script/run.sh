@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs scripts whose expected text was stripped and compares what comes out with the original, byte for byte.
+#
+#   run.sh RAFT_SCRIPT FILE_OR_FOLDER...     exits with 77 where a folder of shared scripts is missing (1 under CI=true)
+set -uo pipefail
+program=$1
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+for place in "$@"; do
+    if [ ! -e "$place" ]; then
+        if [ "${CI:-}" = true ]; then
+            echo "raft scripts: $place is missing, and CI=true"
+            exit 1
+        fi
+        echo "SKIP: no raft scripts at $place (set FLOTILLA_SHARED)"
+        exit 77
+    fi
+    while IFS= read -r file; do
+        # An answer begins behind ---- and ends at the first blank line.
+        awk '!inside { print } /^----$/ { inside = 1 } inside && /^$/ { inside = 0; print }' "$file" >"$work/in.txt"
+        "$program" --jitter 0 "$work/in.txt" >"$work/out.txt" 2>"$work/err.txt"
+        if cmp -s "$file" "$work/out.txt"; then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+            echo "FAIL $file"
+            head -5 "$work/err.txt"
+            diff "$file" "$work/out.txt" | head -20
+        fi
+    done < <(find "$place" -name '*.txt' | sort)
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
