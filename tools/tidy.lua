@@ -91,6 +91,7 @@ end
 -- A name is an address: what runtime/<layer>/<file>.h declares begins with the file's or the layer's name.
 -- A second address, for the few faces whose functions carry the noun of the design instead.
 local also = {
+  ['runtime/base/codec.h'] = { 'load', 'put', 'store', 'take', 'varint' },
   ['runtime/base/buf.h'] = { 'bytes' }, ['runtime/storage/store.h'] = { 'storage' },
   ['runtime/storage/command.h'] = { 'storage' }, ['runtime/uv/world.h'] = { 'world' },
 }

@@ -460,8 +460,9 @@ void logger_tick(struct logger *l)
             continue;
         const char *message = atomic_load(&k->message);
         emit(l, wall_ns, LOGGER_WARN, "lines suppressed",
-             (const struct logger_field[]){
-                 { LOGGER_FIELD_END }, logger_text("of", message), { LOGGER_FIELD_END } },
+             (const struct logger_field[]){ { .kind = LOGGER_FIELD_END },
+                                            logger_text("of", message),
+                                            { .kind = LOGGER_FIELD_END } },
              (uint32_t)state - l->config.burst);
     }
 }

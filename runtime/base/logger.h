@@ -133,8 +133,9 @@ void logger_recent(const struct logger *l, unsigned lines,
     do {                                                                                           \
         if (logger_on(l, level))                                                                   \
             logger_write(l, level, "" message "",                                                  \
-                         (const struct logger_field[]){                                            \
-                             { LOGGER_FIELD_END }, ##__VA_ARGS__, { LOGGER_FIELD_END } });         \
+                         (const struct logger_field[]){ { .kind = LOGGER_FIELD_END },              \
+                                                        ##__VA_ARGS__,                             \
+                                                        { .kind = LOGGER_FIELD_END } });           \
     } while (0)
 #define logger_trace(l, ...) LOGGER_WRITE(l, LOGGER_TRACE, __VA_ARGS__)
 #define logger_debug(l, ...) LOGGER_WRITE(l, LOGGER_DEBUG, __VA_ARGS__)
