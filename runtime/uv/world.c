@@ -1,0 +1,390 @@
+/* The loop: one turn after another.
+ *
+ *   poll ──> events (streams, accepts, watches, signals)
+ *   prepare: round:  results of lanes and posts, timers that are due, hooks, writes that leave, their `done`
+ *            another round while these made work (a few at most, then poll without sleeping)
+ *   sleep until an event, the earliest timer, or a wake
+ *
+ * A thread that brings work while the loop is awake pays no system call: the loop looks again before it sleeps. */
+#include "world_int.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS_MAX = 4 };
+
+struct signal_watch {
+    struct list link; /* in world->signals */
+    struct world *world;
+    uv_signal_t handle;
+    void (*fired)(void *user, int signum);
+    void *user;
+};
+
+void *world_alloc(size_t len)
+{
+    void *p = calloc(1, len);
+    if (p == NULL)
+        abort();
+    return p;
+}
+
+/* ---- Clocks and chance ---- */
+
+static uint64_t read_clock(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t ops_now(struct env *env)
+{
+    (void)env;
+    return read_clock(CLOCK_BOOTTIME);
+}
+
+static uint64_t ops_wall(struct env *env)
+{
+    (void)env;
+    return read_clock(CLOCK_REALTIME);
+}
+
+static void ops_random(struct env *env, void *out, size_t len)
+{
+    (void)env;
+    uint8_t *at = out;
+    while (len > 0) {
+        ssize_t n = getrandom(at, len, 0);
+        if (n < 0 && errno != EINTR)
+            abort(); /* a kernel without chance: nothing that we draw could be trusted */
+        at += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+}
+
+/* ---- Work from other threads ---- */
+
+void world_wake(struct world *world)
+{
+    if (atomic_load(&world->asleep) && atomic_exchange(&world->asleep, false))
+        uv_async_send(&world->async);
+}
+
+static void ops_post(struct env *env, struct env_job *job)
+{
+    struct world *world = world_of(env);
+    struct env_job *head = atomic_load_explicit(&world->posted, memory_order_relaxed);
+    do
+        job->next = head;
+    while (!atomic_compare_exchange_weak(&world->posted, &head, job));
+    world_wake(world);
+}
+
+static void ops_stop(struct env *env)
+{
+    struct world *world = world_of(env);
+    atomic_store(&world->stop, true);
+    world_wake(world);
+}
+
+static bool serve_posts(struct world *world)
+{
+    struct env_job *newest = atomic_exchange(&world->posted, NULL), *oldest = NULL;
+    while (newest != NULL) {
+        struct env_job *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    bool any = oldest != NULL;
+    while (oldest != NULL) {
+        struct env_job *next = oldest->next;
+        oldest->done(oldest);
+        oldest = next;
+    }
+    return any;
+}
+
+/* ---- Writes that are over ---- */
+
+void world_write_over(struct world *world, struct env_write *write, err_t rc)
+{
+    write->world = (void *)(uintptr_t)rc;
+    write->next = NULL;
+    if (world->done == NULL)
+        world->done = write;
+    else
+        world->done_last->next = write;
+    world->done_last = write;
+}
+
+bool world_serve_writes(struct world *world)
+{
+    bool any = false;
+    while (world->done != NULL) {
+        struct env_write *write = world->done;
+        world->done = write->next;
+        write->done(write, (err_t)(uintptr_t)write->world);
+        any = true;
+    }
+    return any;
+}
+
+/* ---- Turns ---- */
+
+static void count_log2(uint64_t histogram[WORLD_HISTOGRAM], uint64_t ns)
+{
+    unsigned bucket = ns == 0 ? 0 : 63 - (unsigned)__builtin_clzll(ns);
+    histogram[bucket < WORLD_HISTOGRAM ? bucket : WORLD_HISTOGRAM - 1]++;
+}
+
+static void fire_timers(struct world *world)
+{
+    uint64_t due = env_timers_next(&world->env);
+    if (due == UINT64_MAX)
+        return;
+    uint64_t now = ops_now(&world->env);
+    if (due > now)
+        return;
+    count_log2(world->stats.late_log2, now - due);
+    env_timers_fire(&world->env, now);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct world *world = timer->data;
+    world->timer_due = UINT64_MAX; /* `prepare` follows, looks at the heap and sets it anew */
+}
+
+/* libuv's timers have milliseconds and their own clock: the wake may be early (it is set again), never missing. */
+static void arm_timer(struct world *world)
+{
+    uint64_t due = env_timers_next(&world->env);
+    if (due >= world->timer_due)
+        return; /* an earlier wake than needed costs one empty turn, and most timers are stopped before they fire */
+    uint64_t now = ops_now(&world->env), wait = due > now ? due - now : 0;
+    uv_update_time(&world->loop);
+    uv_timer_start(&world->timer, on_timer, wait / 1000000 + (wait % 1000000 != 0), 0);
+    world->timer_due = due;
+}
+
+static bool work_is_waiting(struct world *world)
+{
+    return atomic_load(&world->posted) != NULL || world_lanes_have_results(world) ||
+           atomic_load(&world->stop);
+}
+
+static void do_nothing(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct world *world = prepare->data;
+    bool more = true;
+    for (unsigned round = 0; more && round < ROUNDS_MAX; round++) {
+        serve_posts(world);
+        world_lanes_serve(world);
+        fire_timers(world);
+        env_turns_run(&world->env);
+        while (!list_empty(&world->dirty))
+            world_stream_flush(list_pop_front(&world->dirty));
+        more = world_serve_writes(world) || !list_empty(&world->dirty) || work_is_waiting(world);
+    }
+    arm_timer(world);
+    if (atomic_load(&world->stop))
+        uv_stop(&world->loop); /* this turn is the last: the poll that follows does not sleep */
+    uint64_t now = ops_now(&world->env), took = now - world->turn_began;
+    world->stats.turns++;
+    world->stats.busy_ns += took;
+    world->stats.longest_ns = took > world->stats.longest_ns ? took : world->stats.longest_ns;
+    count_log2(world->stats.turn_log2, took);
+    atomic_store(&world->asleep, true);
+    if (more ||
+        work_is_waiting(
+            world)) { /* once more: work that came before `asleep` was set has not woken us */
+        atomic_store(&world->asleep, false);
+        uv_idle_start(&world->idle, do_nothing);
+    } else {
+        uv_idle_stop(&world->idle);
+    }
+}
+
+static void on_check(uv_check_t *check)
+{
+    struct world *world = check->data;
+    atomic_store_explicit(&world->asleep, false, memory_order_relaxed);
+    world->turn_began = ops_now(&world->env);
+}
+
+static void on_async(uv_async_t *async)
+{
+    (void)async; /* `prepare` follows and finds the work */
+}
+
+void world_run(struct world *world)
+{
+    world->turn_began = ops_now(&world->env);
+    uv_run(&world->loop, UV_RUN_DEFAULT);
+    atomic_store(&world->stop, false);
+}
+
+void world_stats(struct world *world, struct world_stats *ret)
+{
+    *ret = world->stats;
+}
+
+/* ---- Signals ---- */
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    struct signal_watch *watch = handle->data;
+    watch->fired(watch->user, signum);
+}
+
+err_t world_on_signal(struct world *world, int signum, void (*fired)(void *user, int signum),
+                      void *user, struct err *e)
+{
+    struct signal_watch *watch = world_alloc(sizeof *watch);
+    watch->world = world;
+    watch->fired = fired;
+    watch->user = user;
+    int rc = uv_signal_init(&world->loop, &watch->handle);
+    if (rc != 0) {
+        free(watch);
+        return err_errno(e, -rc, "could not watch signals");
+    }
+    watch->handle.data = watch;
+    list_push_back(&world->signals, &watch->link);
+    rc = uv_signal_start(&watch->handle, on_signal, signum);
+    return rc == 0 ? ERR_OK : err_errno(e, -rc, "could not watch signal %d", signum);
+}
+
+static void on_signal_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+/* ---- Birth and end ---- */
+
+static const struct env_ops ops = {
+    .now = ops_now,
+    .wall = ops_wall,
+    .random = ops_random,
+    .lane_open = world_lane_open,
+    .work = world_lane_work,
+    .lane_depth = world_lane_depth,
+    .lane_close = world_lane_close,
+    .post = ops_post,
+    .stop = ops_stop,
+    .lock_new = world_lock_new,
+    .lock_free = world_lock_free,
+    .lock_enter = world_lock_enter,
+    .lock_leave = world_lock_leave,
+    .lock_wait = world_lock_wait,
+    .lock_wake = world_lock_wake,
+    .listen = world_listen,
+    .listener_address = world_listener_address,
+    .listener_close = world_listener_close,
+    .connect = world_connect,
+    .connect_cancel = world_connect_cancel,
+    .stream_start = world_stream_start,
+    .stream_pause = world_stream_pause,
+    .stream_resume = world_stream_resume,
+    .stream_write = world_stream_write,
+    .stream_backlog = world_stream_backlog,
+    .stream_end = world_stream_end,
+    .stream_close = world_stream_close,
+    .stream_peer = world_stream_peer,
+    .file_open = world_file_open,
+    .file_read = world_file_read,
+    .file_write = world_file_write,
+    .file_sync = world_file_sync,
+    .file_size = world_file_size,
+    .file_truncate = world_file_truncate,
+    .file_lock = world_file_lock,
+    .file_close = world_file_close,
+    .rename = world_rename,
+    .remove = world_remove,
+    .mkdir = world_mkdir,
+    .dir_sync = world_dir_sync,
+    .dir_list = world_dir_list,
+    .stat = world_stat,
+    .disk_free = world_disk_free,
+    .watch_start = world_watch_start,
+    .watch_stop = world_watch_stop,
+};
+
+err_t world_open(const struct world_config *config, struct world **ret, struct err *e)
+{
+    struct world *world = world_alloc(sizeof *world);
+    if (config != NULL)
+        world->config = *config;
+    world->env.ops = &ops;
+    world->timer_due = UINT64_MAX;
+    list_init(&world->lanes);
+    list_init(&world->signals);
+    list_init(&world->dirty);
+    signal(SIGPIPE, SIG_IGN);
+    world->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int rc = world->reserve_fd < 0 ? -errno : uv_loop_init(&world->loop);
+    if (rc == 0 && (rc = uv_async_init(&world->loop, &world->async, on_async)) != 0)
+        uv_loop_close(&world->loop);
+    if (rc != 0) {
+        if (world->reserve_fd >= 0)
+            close(world->reserve_fd);
+        free(world);
+        return err_errno(e, -rc,
+                         "could not start the event loop (is the limit of open files reached?)");
+    }
+    uv_timer_init(&world->loop, &world->timer);
+    uv_prepare_init(&world->loop, &world->prepare);
+    uv_check_init(&world->loop, &world->check);
+    uv_idle_init(&world->loop, &world->idle);
+    world->timer.data = world->prepare.data = world->check.data = world;
+    uv_prepare_start(&world->prepare, on_prepare);
+    uv_check_start(&world->check, on_check);
+    *ret = world;
+    return ERR_OK;
+}
+
+struct env *world_env(struct world *world)
+{
+    return &world->env;
+}
+
+void world_close(struct world *world)
+{
+    if (world == NULL)
+        return;
+    env_fini(&world->env); /* no hook, no timer from here on */
+    while (world->closing > 0 || work_is_waiting(world)) {
+        atomic_store(&world->stop, false);
+        uv_run(&world->loop, UV_RUN_ONCE);
+    }
+    assert(world->users == 0); /* somebody has not closed a stream, listener, connect or watch */
+    assert(list_empty(&world->lanes)); /* or a lane */
+    list_for_each_safe(at, &world->signals)
+        uv_close((uv_handle_t *)&container_of(at, struct signal_watch, link)->handle,
+                 on_signal_closed);
+    uv_close((uv_handle_t *)&world->timer, NULL);
+    uv_close((uv_handle_t *)&world->prepare, NULL);
+    uv_close((uv_handle_t *)&world->check, NULL);
+    uv_close((uv_handle_t *)&world->idle, NULL);
+    uv_close((uv_handle_t *)&world->async, NULL);
+    uv_run(&world->loop, UV_RUN_DEFAULT);
+    int rc = uv_loop_close(&world->loop);
+    assert(rc == 0);
+    (void)rc;
+    close(world->reserve_fd);
+    env_fini(&world->env);
+    free(world);
+}
