@@ -174,7 +174,7 @@ void pd_tso_close(struct pd_tso *t)
 {
     if (t == NULL)
         return;
-    assert(t->closing && t->saving_ms == 0); /* the region is closed: nothing is under way */
+    assert(t->closing && t->saving_ms == 0); /* the region has stopped: nothing is under way */
     free(t);
 }
 

@@ -28,9 +28,10 @@ struct pd_tso_config {
 MUST_USE err_t pd_tso_open(struct env *env, struct logger *log, struct storage *store,
                            struct region *region, const struct pd_tso_config *config,
                            struct pd_tso **ret, struct err *e);
-/* Answers all that wait with UNAVAILABLE and leaves the last window to region_close(). */
+/* Answers all that wait with UNAVAILABLE and leaves the last window to region_stop(), which
+ * must follow. */
 void pd_tso_stop(struct pd_tso *t);
-/* After region_close(): frees. NULL is welcome. */
+/* After region_stop(): frees. NULL is welcome. */
 void pd_tso_close(struct pd_tso *t);
 
 /* Embedded in its caller until `done`. */

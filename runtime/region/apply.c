@@ -90,8 +90,9 @@ static bool apply_inline(struct region *r, struct region_turn *t)
 {
     if (r->closing || t->commands == 0)
         return true;
-    return t->bytes <= r->config.apply_inline_bytes && env_now(r->env) >= r->lane_until &&
-           !r->stats.storage.engine.stalled && (!t->probe_cas || keys_are_cached(r, t));
+    return !r->preparing && t->bytes <= r->config.apply_inline_bytes &&
+           env_now(r->env) >= r->lane_until && !r->stats.storage.engine.stalled &&
+           (!t->probe_cas || keys_are_cached(r, t));
 }
 
 void region_apply_next(struct region *r)

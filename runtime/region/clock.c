@@ -79,9 +79,9 @@ bool region_clock_stamp(struct region *r, struct region_turn *t)
     if (hlc_now(&r->clock, now, &t->stamp) != ERR_OK)
         return false;
     if (r->bound_owed != 0) {
-        uint8_t value[8];
-        store_u64(value, r->bound_owed);
-        err_t rc = storage_turn_add_local(t->records, STORAGE_LOCAL_HLC, bytes_from(value, 8));
+        store_u64(t->bound, r->bound_owed);
+        err_t rc = storage_turn_add_local(t->records, STORAGE_LOCAL_HLC,
+                                          bytes_from(t->bound, sizeof t->bound));
         assert(rc == ERR_OK); /* the turn has kept room for it */
         (void)rc;
         r->bound_owed = 0;
@@ -89,7 +89,7 @@ bool region_clock_stamp(struct region *r, struct region_turn *t)
     return true;
 }
 
-void region_clock_close(struct region *r)
+void region_clock_stop(struct region *r)
 {
     env_timer_stop(r->env, &r->clock_watch);
     uint8_t value[8];

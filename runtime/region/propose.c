@@ -19,7 +19,7 @@ enum {
     ENTRY_OVERHEAD = 16,  /* command.h: the entry's header */
     COMMAND_OVERHEAD = 8, /* and a command's */
     LOCAL_OVERHEAD = 64,  /* a local record, generously */
-    LOCALS_MAX = 16,      /* of one turn, and the clock's */
+    LOCALS_MAX = 7,       /* of one turn; and the clock's */
     TURN_OVERHEAD = ENTRY_OVERHEAD + (LOCALS_MAX + 1) * LOCAL_OVERHEAD,
 };
 
@@ -59,6 +59,7 @@ static void retry_fire(struct env_timer *timer)
 
 void region_propose_open(struct region *r)
 {
+    r->turn_max = storage_turn_max(r->store);
     r->clock_retry.fire = retry_fire;
     list_init(&r->queue);
     list_init(&r->locals);
@@ -114,7 +115,7 @@ static void turn_fill_writes(struct region *r, struct region_turn *t)
 {
     while (!list_empty(&r->queue)) {
         struct region_write *w = container_of(r->queue.next, struct region_write, node);
-        if (t->bytes + w->cost > COMMAND_ENTRY_MAX || t->commands + w->count > COMMAND_COUNT_MAX)
+        if (t->bytes + w->cost > r->turn_max || t->commands + w->count > COMMAND_COUNT_MAX)
             return;
         for (uint32_t i = 0; i < w->count; i++) {
             uint32_t slot = 0;
@@ -186,10 +187,11 @@ static err_t write_check(struct region *r, struct region_write *w)
         return err_set(e, ERR_UNAVAILABLE, "the store has failed and the node is about to exit");
     if (r->closing)
         return err_set(e, ERR_UNAVAILABLE, "the node is stopping: try another, or wait");
-    if (w->cost + TURN_OVERHEAD > COMMAND_ENTRY_MAX || w->count > COMMAND_COUNT_MAX)
+    if (w->cost + TURN_OVERHEAD > r->turn_max || w->count > COMMAND_COUNT_MAX)
         return err_set(e, ERR_TOO_LARGE,
                        "%u commands of %zu bytes: at most %u and %u fit one request; send several",
-                       w->count, w->cost, (unsigned)COMMAND_COUNT_MAX, (unsigned)COMMAND_ENTRY_MAX);
+                       w->count, w->cost, (unsigned)COMMAND_COUNT_MAX,
+                       (unsigned)(r->turn_max - TURN_OVERHEAD));
     if (r->stats.uncommitted + w->count > r->config.uncommitted_max ||
         r->stats.uncommitted_bytes + w->cost > r->config.uncommitted_bytes_max) {
         r->stats.refused_busy++;

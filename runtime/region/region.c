@@ -35,16 +35,19 @@ err_t region_open(struct env *env, struct logger *log, struct storage *store,
     if (rc == ERR_OK)
         rc = env_lane_open(env, ENV_LANE_READ, "read", &r->read_lane, e);
     if (rc == ERR_OK)
+        rc = env_lane_open(env, ENV_LANE_BULK, "bulk", &r->bulk_lane, e);
+    if (rc == ERR_OK)
         rc = region_clock_open(r, e);
     if (rc == ERR_OK)
         rc = region_stats_open(r, e);
     if (rc != ERR_OK) {
         r->closing = true;
+        env_timer_stop(env, &r->clock_watch);
         env_lane_close(r->log_lane);
         env_lane_close(r->apply_lane);
         env_lane_close(r->read_lane);
-        region_propose_close(r);
-        free(r);
+        env_lane_close(r->bulk_lane);
+        region_close(r);
         return err_wrap(e, rc, "could not open region %d", REGION_ID);
     }
     env_turn_add(env, &r->hook);
@@ -52,24 +55,33 @@ err_t region_open(struct env *env, struct logger *log, struct storage *store,
     return ERR_OK;
 }
 
-void region_close(struct region *r)
+void region_stop(struct region *r, bool clean)
 {
-    if (r == NULL)
-        return;
+    assert(!r->closing);
     r->closing = true;
     env_turn_remove(r->env, &r->hook);
     region_propose_refuse(r);
-    env_lane_close(r->log_lane); /* its last turns commit; from here on they are applied inline */
+    env_lane_close(r->bulk_lane); /* first: apply may be waiting for it */
+    r->bulk_lane = NULL;
+    env_lane_close(r->log_lane); /* its last turn commits, and is applied on this thread */
     r->log_lane = NULL;
     env_lane_close(r->apply_lane);
     r->apply_lane = NULL;
     env_lane_close(r->read_lane);
     r->read_lane = NULL;
     assert(list_empty(&r->waiting) && list_empty(&r->waiting_scans));
-    region_clock_close(r);
+    region_clock_stop(r);
     struct err e = { 0 };
-    if (!r->stats.latched && region_propose_last(r, &e) != ERR_OK)
+    if (clean && !r->stats.latched && region_propose_last(r, &e) != ERR_OK)
         logger_error(r->log, "could not save the clocks at the end", logger_err(&e));
+    region_stats_stop(r);
+}
+
+void region_close(struct region *r)
+{
+    if (r == NULL)
+        return;
+    assert(r->closing);
     region_propose_close(r);
     region_stats_close(r);
     buf_free(&r->probe);

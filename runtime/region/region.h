@@ -57,8 +57,11 @@ struct region_config {
 /* `store` stays the caller's and must outlive the region. */
 MUST_USE err_t region_open(struct env *env, struct logger *log, struct storage *store,
                            const struct region_config *config, struct region **ret, struct err *e);
-/* Refuses everything new with UNAVAILABLE, finishes what was begun, writes the last local records,
- * frees. The loop must be standing in its caller, outside of every hook. NULL is welcome. */
+/* Finishes what was begun and, if `clean`, writes the last local records; from here on everything
+ * is refused with UNAVAILABLE. Blocks; on the loop thread, outside of hooks and of operations'
+ * `done`. */
+void region_stop(struct region *r, bool clean);
+/* Frees a stopped region. NULL is welcome. */
 void region_close(struct region *r);
 
 /* Which region and epoch the client believes in; zeros: not given. */
@@ -105,7 +108,7 @@ struct region_local {
 };
 /* Calls l->done once, in a later turn: OK when it is synced. Not limited by the disk's reserve. */
 void region_propose_local(struct region *r, struct region_local *l);
-/* The record that region_close() writes, so that a clean restart need not skip ahead. */
+/* The record that region_stop() writes, so that a clean restart need not skip ahead. */
 void region_local_at_close(struct region *r, enum storage_local kind, struct bytes value);
 
 /* ---- Reads -------------------------------------------------------------------------------- */

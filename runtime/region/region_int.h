@@ -18,7 +18,8 @@ struct region_turn {
     struct storage_turn *records;
     struct list writes, locals, node;
     struct env_job log, apply;
-    uint64_t stamp; /* packed HLC of the entry */
+    uint64_t stamp;   /* packed HLC of the entry */
+    uint8_t bound[8]; /* the HLC's, if the turn carries one */
     size_t bytes;
     uint32_t commands;
     raft_index index;
@@ -38,9 +39,10 @@ struct region {
     struct logger *log;
     struct storage *store;
     struct region_config config;
-    struct env_lane *log_lane, *apply_lane, *read_lane;
+    struct env_lane *log_lane, *apply_lane, *read_lane, *bulk_lane;
     struct env_turn hook;
     bool closing;
+    size_t turn_max; /* bytes of a turn */
 
     struct list queue;  /* struct region_write: proposed, in no turn yet */
     struct list locals; /* struct region_local: the same */
@@ -65,10 +67,10 @@ struct region {
     } last_local[REGION_LOCALS]; /* by kind: written at close */
 
     struct env_timer tick;
-    struct env_job tend;
-    bool tending;
-    err_t tend_rc;
-    struct err tend_error;
+    struct env_job tend, prepare;
+    bool preparing; /* the apply stage may be held: nothing is applied on the loop thread */
+    err_t tend_rc, prepare_rc;
+    struct err tend_error, prepare_error;
     struct storage_stats tend_stats;
     uint64_t tend_available, tend_total;
 
@@ -111,10 +113,11 @@ MUST_USE err_t region_clock_open(struct region *r, struct err *e);
 /* Draws the stamp of a turn; if the log's bound does not cover it, a new bound joins the turn.
  * False: none is left in this millisecond. */
 MUST_USE bool region_clock_stamp(struct region *r, struct region_turn *t);
-void region_clock_close(struct region *r); /* leaves the last bound for region_close() */
+void region_clock_stop(struct region *r); /* leaves the last bound for region_propose_last() */
 
 /* stats.c */
 MUST_USE err_t region_stats_open(struct region *r, struct err *e);
+void region_stats_stop(struct region *r);
 void region_stats_close(struct region *r);
 void region_stats_touch(struct region *r, uint32_t ns, struct bytes key); /* was read or written */
 void region_stats_row(struct region *r, size_t key, size_t value);

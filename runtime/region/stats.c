@@ -2,6 +2,7 @@
  * work.
  *
  *   every second   LOG lane: storage_tend, free space of the disk, facts of store and engine
+ *                  BULK lane: log segments are zero-filled ahead
  *                  loop: rates decay, DISK_FULL is set or lifted
  *   every access   a reservoir of keys: each of the last ACCESSES_REMEMBERED or so accesses is
  *                  equally likely to be in it (Vitter's algorithm R with a bounded count) */
@@ -84,6 +85,22 @@ static void tend_run(struct env_job *job)
     storage_stats(r->store, &r->tend_stats);
 }
 
+static void prepare_run(struct env_job *job)
+{
+    struct region *r = container_of(job, struct region, prepare);
+    r->prepare_rc = storage_prepare(r->store, &r->prepare_error);
+}
+
+static void prepare_done(struct env_job *job)
+{
+    struct region *r = container_of(job, struct region, prepare);
+    r->preparing = false;
+    if (r->prepare_rc != ERR_OK && r->prepare_rc != ERR_DISK_FULL)
+        region_fail(r, r->prepare_rc, &r->prepare_error);
+    else if (!r->closing)
+        env_timer_start(r->env, &r->tick, TICK_NS);
+}
+
 static void take_disk(struct region *r)
 {
     r->stats.disk_available = r->tend_available;
@@ -137,8 +154,10 @@ static void tend_done(struct env_job *job)
     take_disk(r);
     take_rates(r);
     take_size(r);
-    if (!r->closing)
-        env_timer_start(r->env, &r->tick, TICK_NS);
+    if (r->closing)
+        return;
+    r->preparing = true;
+    env_work(r->bulk_lane, &r->prepare);
 }
 
 static void tick_fire(struct env_timer *timer)
@@ -164,10 +183,8 @@ err_t region_stats_open(struct region *r, struct err *e)
     if (r->config.samples > 0) {
         r->samples = calloc(r->config.samples, sizeof *r->samples);
         r->sorted = calloc(r->config.samples, sizeof *r->sorted);
-        if (r->samples == NULL || r->sorted == NULL) {
-            region_stats_close(r);
+        if (r->samples == NULL || r->sorted == NULL)
             return err_set(e, ERR_NOMEM, "no memory for %u samples", r->config.samples);
-        }
     }
     for (int cas = 0; cas < 2; cas++) {
         struct storage_scan first = {
@@ -177,12 +194,11 @@ err_t region_stats_open(struct region *r, struct err *e)
         struct buf next = { 0 };
         err_t rc = storage_scan(r->store, &first, first_row, r, &more, &next, e);
         buf_free(&next);
-        if (rc != ERR_OK) {
-            region_stats_close(r);
+        if (rc != ERR_OK)
             return rc;
-        }
     }
     r->tend = (struct env_job){ .run = tend_run, .done = tend_done };
+    r->prepare = (struct env_job){ .run = prepare_run, .done = prepare_done };
     r->tick.fire = tick_fire;
     r->last_tick = env_now(r->env);
     storage_stats(r->store, &r->tend_stats);
@@ -192,9 +208,13 @@ err_t region_stats_open(struct region *r, struct err *e)
     return ERR_OK;
 }
 
-void region_stats_close(struct region *r)
+void region_stats_stop(struct region *r)
 {
     env_timer_stop(r->env, &r->tick);
+}
+
+void region_stats_close(struct region *r)
+{
     free(r->samples);
     free(r->sorted);
     r->samples = NULL;

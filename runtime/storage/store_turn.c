@@ -49,10 +49,15 @@ size_t storage_turn_bytes(const struct storage_turn *turn)
 }
 
 /* What the entry and the local records together may take: an entry's limit, or what fits into a small segment. */
+size_t storage_turn_max(const struct storage *store)
+{
+    size_t fits = wal_capacity(store->wal) - TURN_AROUND;
+    return fits < COMMAND_ENTRY_MAX ? fits : COMMAND_ENTRY_MAX;
+}
+
 static size_t turn_max(const struct storage_turn *turn)
 {
-    size_t fits = wal_capacity(turn->store->wal) - TURN_AROUND;
-    return fits < COMMAND_ENTRY_MAX ? fits : COMMAND_ENTRY_MAX;
+    return storage_turn_max(turn->store);
 }
 
 err_t storage_turn_add(struct storage_turn *turn, const struct command *command, struct bytes body,
