@@ -1,11 +1,12 @@
 /* Every message has its bytes in golden.txt, and they never change: an old peer reads them.
  *
- * Each message is filled by rule from its descriptor: numbers are 100 + field number (u64: 2^40
- * more), bytes are "f<number>" with a NUL and 0xff behind, a list has two elements, flags are
- * true. A oneof gives one line for each of its members. `decode_golden_test --print` writes the
- * file anew; a change of an existing line is a broken protocol. */
+ * Each message is filled by rule from its descriptor, so that number, type and name of every field
+ * show: bytes are the field's name with a counter, a NUL and 0xff behind; numbers are 12 bits of the
+ * name's checksum (u64: 2^40 more); a list has two elements; flags are true. A oneof gives one line
+ * for each of its members. `decode_golden_test --print` writes the file anew; a change of an existing
+ * line is a broken protocol. */
 #include "base/arena.h"
-#include "base/codec.h"
+#include "base/crc32c.h"
 #include "base/test.h"
 #include "corpus/corpus.pb-c.h"
 #include "decode/decode.h"
@@ -61,7 +62,7 @@ static size_t size_of(ProtobufCType type)
 
 static void fill_value(const ProtobufCFieldDescriptor *f, void *at, uint32_t nth)
 {
-    uint32_t number = 100 + f->id + nth;
+    uint32_t number = (crc32c(0, BYTES(f->name)) & 0xfff) + nth; /* names tell fields apart */
     uint64_t wide = (1ull << 40) + number;
     ProtobufCBinaryData *b = at;
     ProtobufCMessage *sub;
@@ -77,8 +78,8 @@ static void fill_value(const ProtobufCFieldDescriptor *f, void *at, uint32_t nth
         *(protobuf_c_boolean *)at = 1;
         break;
     case PROTOBUF_C_TYPE_BYTES:
-        b->data = fresh(16);
-        b->len = (size_t)snprintf((char *)b->data, 14, "f%u", f->id + nth);
+        b->data = fresh(64);
+        b->len = (size_t)snprintf((char *)b->data, 60, "%s%u", f->name, nth);
         memcpy(b->data + b->len, "\0\xff", 2);
         b->len += 2;
         break;
