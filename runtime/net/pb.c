@@ -103,6 +103,7 @@ err_t net_status_read(struct bytes in, struct net_status *ret)
     while ((rc = net_pb_next(&in, &f)) == ERR_OK) {
         if (f.number == 1 && f.type == NET_PB_VARINT) {
             bool known = f.number_value < ERR_SHORT && err_is_wire((unsigned)f.number_value);
+            s.number = f.number_value;
             s.code = known ? (err_t)f.number_value : ERR_INTERNAL;
         } else if (f.number == 2 && f.type == NET_PB_BYTES) {
             s.message = f.bytes;

@@ -40,6 +40,7 @@ void net_pb_put_head(uint8_t **at, uint32_t number, size_t len);
 
 struct net_status {
     err_t code;
+    uint64_t number; /* as it came: code is ERR_INTERNAL if err.h does not know it */
     struct bytes message;
     uint32_t backoff_ms; /* with SERVER_IS_BUSY */
     bool has_conflict;   /* with CONFLICT: the fields below */

@@ -12,30 +12,10 @@
 #include "base/err.h"
 #include "base/logger.h"
 #include "env/env.h"
+#include "net/method.h"
 
 struct net_server;
 struct net_call;
-
-/* Method numbers on the wire: never change, never reuse. */
-enum net_method {
-    NET_HELLO = 0x0001,
-    NET_RAW_PUT = 0x0101,
-    NET_RAW_GET = 0x0102,
-    NET_RAW_DELETE = 0x0103,
-    NET_RAW_SCAN = 0x0104,
-    NET_CAS = 0x0105,
-    NET_CAS_GET = 0x0106,
-    NET_CAS_DELETE = 0x0107,
-    NET_CAS_SCAN = 0x0108,
-    NET_BATCH = 0x0109,
-    NET_GET_TSO = 0x0201,
-    NET_GET_NAMESPACE = 0x0202,
-    NET_LIST_NAMESPACES = 0x0203,
-    NET_CREATE_NAMESPACE = 0x0204,
-    NET_ADMIN = 0x0301,
-    NET_CONSOLE_EVAL = 0x0401,
-    NET_CONSOLE_COMPLETE = 0x0402,
-};
 
 struct net_handler {
     uint16_t method;

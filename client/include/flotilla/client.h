@@ -191,7 +191,8 @@ FLOTILLA_API int flotilla_cas_put(struct flotilla *db, uint32_t ns, struct floti
 FLOTILLA_API int flotilla_cas_get(struct flotilla *db, uint32_t ns, struct flotilla_bytes key,
                                   struct flotilla_value *ret, struct flotilla_error *error);
 /* Deletes if the version is `*expected` (NULL: whatever it is). Versions go on counting over a delete: `*version` (may
- * be NULL) is the tombstone's. NOT_FOUND if the key is absent. CONFLICT as flotilla_cas_put(). */
+ * be NULL) is the tombstone's. NOT_FOUND if the key is absent. On CONFLICT `*current` (may be NULL)
+ * has the current version, and no value. */
 FLOTILLA_API int flotilla_cas_delete(struct flotilla *db, uint32_t ns, struct flotilla_bytes key,
                                      const uint64_t *expected, uint64_t *version,
                                      struct flotilla_value *current, struct flotilla_error *error);
@@ -283,7 +284,7 @@ struct flotilla_op {
     struct flotilla_bytes key, value;
     uint64_t expected;            /* CAS_PUT, conditional CAS_DELETE */
     bool conditional;             /* CAS_DELETE */
-    bool want_current;            /* CAS_*: on CONFLICT send the current value too */
+    bool want_current;            /* CAS_PUT: on CONFLICT send the current value too */
     struct flotilla_batch *batch; /* BATCH: must stay until `done`, which has filled its outcomes */
     uint32_t count;               /* GET_TSO */
     uint32_t timeout_ms;          /* 0: the handle's */
@@ -294,16 +295,17 @@ struct flotilla_result {
     uint32_t backoff_ms;
     const char *message;
     bool found;
-    uint64_t version; /* CAS_*: new, or current on CONFLICT; of a tombstone too */
-    uint64_t hlc;     /* writes: their stamp */
-    uint64_t first;   /* GET_TSO */
-    struct flotilla_bytes value;
+    uint64_t version;            /* CAS_*: new, or current on CONFLICT; of a tombstone too */
+    uint64_t hlc;                /* writes: their stamp */
+    uint64_t first;              /* GET_TSO */
+    struct flotilla_bytes value; /* data NULL: none was sent */
 };
 typedef void flotilla_done(void *user, const struct flotilla_result *result);
 
 /* Queues an operation; `done` is called exactly once, from flotilla_process(), flotilla_wait(), flotilla_close() or a
- * synchronous call on the same handle, never from here. It may submit more, but not call what waits. An answer other
- * than OK means that `done` will not be called. Requests go out together at the next flotilla_process(). */
+ * synchronous call on the same handle, never from here. It may submit more, but not call what waits or ends
+ * the handle. An answer other than OK means that `done` will not be called. Requests go out together at the next
+ * flotilla_process(). */
 FLOTILLA_API int flotilla_submit(struct flotilla *db, const struct flotilla_op *op,
                                  flotilla_done *done, void *user, struct flotilla_error *error);
 /* Operations without an outcome. */
