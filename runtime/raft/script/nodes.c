@@ -1,166 +1,12 @@
-/* The nodes of one file: their storage, what is on its way between them, the storage threads, the commands. */
-#include "script.h"
+/* A node of a script: its payloads and storage, its Ready, its storage threads. */
+#include "script_int.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 
-struct queue {
-    struct wire *items;
-    size_t n, cap;
-};
-
-struct snapshot {
-    struct raft_snap meta;
-    struct buf data; /* the state machine: everything that was applied, one behind the other */
-};
-
-struct node {
-    struct env_nodes *env;
-    raft_id id;
-    struct raft *r;
-    struct raft_cfg cfg;
-    struct raft_ent *cache; /* payloads of the whole log from cache_first on */
-    size_t ncache, cache_cap;
-    raft_index cache_first;
-    struct raft_ent *stable; /* what is on disk, from stable_first on */
-    size_t nstable, stable_cap;
-    raft_index stable_first;
-    raft_term stable_base_term;
-    struct raft_snap stable_snap;
-    struct raft_hs hs;
-    struct snapshot applied;
-    raft_index applied_index;
-    struct queue append_work, apply_work;
-};
-
-struct env_nodes {
-    struct node *nodes[NODES_MAX];
-    unsigned n;
-    struct queue flight;
-    bool quiet, no_jitter;
-    unsigned cut[NODES_MAX + 1]; /* partition: the group of each id; 0: with everybody */
-    uint64_t shuffle;
-};
-
-/* ---- Wires -------------------------------------------------------------------------------------------------- */
-
-static void *must(void *memory)
-{
-    if (memory == NULL)
-        abort();
-    return memory;
-}
-
-struct raft_ent ent_copy(const struct raft_ent *ent)
-{
-    struct raft_ent copy = *ent;
-    copy.data = must(malloc(ent->len + 1u));
-    if (ent->len > 0)
-        memcpy((void *)(uintptr_t)copy.data, ent->data, ent->len);
-    return copy;
-}
-
-void ents_free(struct raft_ent *ents, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        free((void *)(uintptr_t)ents[i].data);
-    free(ents);
-}
-
-void wire_free(struct wire *w)
-{
-    ents_free(w->ents, w->m.nents);
-    for (uint32_t i = 0; i < w->nresp; i++)
-        wire_free(&w->resp[i]);
-    free(w->resp);
-    *w = (struct wire){ 0 };
-}
-
-void wire_copy(struct wire *to, const struct wire *from)
-{
-    *to = *from;
-    to->ents = must(calloc(from->m.nents + 1u, sizeof *to->ents));
-    for (uint32_t i = 0; i < from->m.nents; i++)
-        to->ents[i] = ent_copy(&from->ents[i]);
-    to->m.ents = to->ents;
-    to->m.snap = from->m.snap != NULL ? &to->snap : NULL;
-    to->resp = must(calloc(from->nresp + 1u, sizeof *to->resp));
-    for (uint32_t i = 0; i < from->nresp; i++)
-        wire_copy(&to->resp[i], &from->resp[i]);
-}
-
-/* Binds what a wire's message points to after the wire was moved. */
-static struct raft_msg *wire_msg(struct wire *w)
-{
-    w->m.ents = w->ents;
-    if (w->m.snap != NULL)
-        w->m.snap = &w->snap;
-    return &w->m;
-}
-
-static void queue_push(struct queue *q, struct wire w)
-{
-    if (q->n == q->cap) {
-        q->cap = q->cap == 0 ? 16 : 2 * q->cap;
-        q->items = must(realloc(q->items, q->cap * sizeof *q->items));
-    }
-    q->items[q->n++] = w;
-    wire_msg(&q->items[q->n - 1]);
-}
-
-static struct wire queue_take(struct queue *q, size_t at)
-{
-    struct wire w = q->items[at];
-    memmove(q->items + at, q->items + at + 1, (q->n - at - 1) * sizeof *q->items);
-    q->n--;
-    return w;
-}
-
-static void queue_free(struct queue *q)
-{
-    for (size_t i = 0; i < q->n; i++)
-        wire_free(&q->items[i]);
-    free(q->items);
-    *q = (struct queue){ 0 };
-}
-
-/* ---- The log's payloads ------------------------------------------------------------------------------------- */
-
-static void ents_put(struct raft_ent **ents, size_t *n, size_t *cap, raft_index *first,
-                     const struct raft_ent *more, uint32_t count)
-{
-    if (count == 0)
-        return;
-    if (*n == 0)
-        *first = more[0].index;
-    assert(more[0].index >= *first && more[0].index <= *first + *n);
-    while (*first + *n > more[0].index)
-        free((void *)(uintptr_t)(*ents)[--*n].data);
-    for (uint32_t i = 0; i < count; i++) {
-        if (*n == *cap) {
-            *cap = *cap == 0 ? 32 : 2 * *cap;
-            *ents = must(realloc(*ents, *cap * sizeof **ents));
-        }
-        (*ents)[(*n)++] = ent_copy(&more[i]);
-    }
-}
-
-static void ents_drop(struct raft_ent *ents, size_t *n, raft_index *first, raft_index upto)
-{
-    size_t gone = upto >= *first ? upto + 1 - *first : 0;
-    if (gone > *n)
-        gone = *n;
-    for (size_t i = 0; i < gone; i++)
-        free((void *)(uintptr_t)ents[i].data);
-    if (gone > 0)
-        memmove(ents, ents + gone, (*n - gone) * sizeof *ents);
-    *n -= gone;
-    *first = upto + 1;
-}
+/* ---- The log's payloads ---- */
 
 static void log_append(void *ctx, const struct raft_ent *ents, uint32_t n)
 {
@@ -205,7 +51,7 @@ static bool log_snapshot(void *ctx, struct raft_snap *ret)
 }
 
 /* A message of the core with copies of what it names. */
-static struct wire wire_of(const struct node *node, const struct raft_msg *m)
+struct wire node_wire(const struct node *node, const struct raft_msg *m)
 {
     struct wire w = { .m = *m, .nresp = m->nresp };
     w.ents = must(calloc(m->nents + 1u, sizeof *w.ents));
@@ -215,14 +61,13 @@ static struct wire wire_of(const struct node *node, const struct raft_msg *m)
         w.snap = *m->snap;
     w.resp = must(calloc(m->nresp + 1u, sizeof *w.resp));
     for (uint32_t i = 0; i < m->nresp; i++)
-        w.resp[i] = wire_of(node, &m->resp[i]);
+        w.resp[i] = node_wire(node, &m->resp[i]);
     return w;
 }
-
 /* ---- Storage ------------------------------------------------------------------------------------------------ */
 
-static void store_append(struct node *node, const struct raft_hs *hs, const struct raft_ent *ents,
-                         uint32_t n, const struct raft_snap *snap)
+void node_store(struct node *node, const struct raft_hs *hs, const struct raft_ent *ents,
+                uint32_t n, const struct raft_snap *snap)
 {
     if (hs != NULL)
         node->hs = *hs;
@@ -261,7 +106,7 @@ static void apply(struct node *node, const struct raft_ent *ents, uint32_t n)
     }
 }
 
-static void print_log(const struct node *node, struct buf *out)
+void node_print_log(const struct node *node, struct buf *out)
 {
     if (node->nstable == 0) {
         say(out, "log is empty: first index=%" PRIu64 ", last index=%" PRIu64, node->stable_first,
@@ -273,39 +118,7 @@ static void print_log(const struct node *node, struct buf *out)
         say(out, "\n");
     }
 }
-
-/* ---- Nodes -------------------------------------------------------------------------------------------------- */
-
-static struct node *node_of(struct env_nodes *env, unsigned long id)
-{
-    if (id == 0 || id > env->n) {
-        fprintf(stderr, "raft_script: there is no node %lu\n", id);
-        exit(2);
-    }
-    return env->nodes[id - 1];
-}
-
-static struct node *first_node(struct env_nodes *env, const struct script_cmd *cmd)
-{
-    return node_of(env, cmd->nargs > 0 ? strtoul(cmd->args[0].key, NULL, 10) : 0);
-}
-
-static void conf_add(struct raft_conf *c, const struct script_arg *arg, bool learner)
-{
-    for (unsigned i = 0; arg != NULL && i < arg->count; i++) {
-        raft_id id = strtoul(arg->value[i], NULL, 10);
-        unsigned place = c->n++;
-        for (; place > 0 && c->id[place - 1] > id; place--) /* ids ascend in every script */
-            abort();
-        c->id[place] = id;
-        if (learner)
-            c->learners |= (uint16_t)(1u << place);
-        else
-            c->voters |= (uint16_t)(1u << place);
-    }
-}
-
-static void node_open(struct node *node)
+void node_open(struct node *node)
 {
     struct raft_run *runs = must(calloc(node->nstable + 1, sizeof *runs));
     struct raft_boot boot = { .hs = node->hs, .snap = node->stable_snap, .runs = runs };
@@ -330,73 +143,54 @@ static void node_open(struct node *node)
     free(runs);
 }
 
-static void cmd_add_nodes(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
+struct node *node_new(struct env_nodes *env, const struct raft_cfg *cfg,
+                      const struct raft_snap *snap)
 {
-    unsigned long count = strtoul(cmd->args[0].key, NULL, 10);
-    struct raft_conf conf = { 0 };
-    const struct script_arg *voters = script_arg(cmd, "voters"),
-                            *learners = script_arg(cmd, "learners");
-    unsigned long index = script_number(cmd, "index", 0);
-    (void)out;
-    conf_add(&conf, voters, false);
-    conf_add(&conf, learners, true);
-    unsigned flags = 0;
-    flags |= script_flag(cmd, "prevote") ? RAFT_PREVOTE : 0u;
-    flags |= script_flag(cmd, "checkquorum") ? RAFT_CHECK_QUORUM : 0u;
-    flags |= script_flag(cmd, "async-storage-writes") ? RAFT_ASYNC : 0u;
-    flags |= script_flag(cmd, "step-down-on-removal") ? RAFT_STEP_DOWN_ON_REMOVAL : 0u;
-    flags |= script_flag(cmd, "transfer-on-removal") ? RAFT_TRANSFER_ON_REMOVAL : 0u;
-    flags |= script_flag(cmd, "commit-in-vote") ? RAFT_COMMIT_IN_VOTE : 0u;
-    flags |= script_flag(cmd, "disable-conf-change-validation") ? RAFT_NO_CONF_CHECK : 0u;
-    if (strcmp(script_value(cmd, "read-only", "safe"), "lease-based") == 0)
-        flags |= RAFT_LEASE_READ;
-    for (unsigned long i = 0; i < count && env->n < NODES_MAX; i++) {
-        struct node *node = must(calloc(1, sizeof *node));
-        node->env = env;
-        node->id = env->n + 1;
-        node->cfg = (struct raft_cfg){
-            .id = node->id,
-            .seed = 1,
-            .election_tick = 3,
-            .heartbeat_tick = 1,
-            .no_jitter = env->no_jitter,
-            .flags = flags,
-            .max_inflight_msgs = (uint32_t)script_number(cmd, "inflight", INT32_MAX),
-            .max_apply_bytes = script_number(cmd, "max-committed-size-per-ready", 0),
-            .log = { log_append, log_fit, log_snapshot, node },
-        };
-        node->stable_first = 1;
-        if (index > 0) {
-            node->stable_first = index + 1;
-            node->stable_base_term = 1;
-            node->stable_snap = (struct raft_snap){ .index = index, .term = 1, .conf = conf };
-            node->applied.meta = node->stable_snap;
-            node->applied_index = index;
-        }
-        node->cache_first = node->stable_first;
-        env->nodes[env->n++] = node;
-        node_open(node);
+    struct node *node = must(calloc(1, sizeof *node));
+    node->env = env;
+    node->id = cfg->id;
+    node->cfg = *cfg;
+    node->cfg.log = (struct raft_log_ops){ log_append, log_fit, log_snapshot, node };
+    node->stable_first = 1;
+    if (snap != NULL) {
+        node->stable_first = snap->index + 1;
+        node->stable_base_term = snap->term;
+        node->stable_snap = node->applied.meta = *snap;
+        node->applied_index = snap->index;
     }
+    node->cache_first = node->stable_first;
+    node_open(node);
+    return node;
 }
 
-static bool cut_off(const struct env_nodes *env, raft_id a, raft_id b)
+void node_free(struct node *node)
+{
+    raft_close(node->r);
+    ents_free(node->cache, (uint32_t)node->ncache);
+    ents_free(node->stable, (uint32_t)node->nstable);
+    buf_free(&node->applied.data);
+    queue_free(&node->append_work);
+    queue_free(&node->apply_work);
+    free(node);
+}
+
+bool cut_off(const struct env_nodes *env, raft_id a, raft_id b)
 {
     return a <= NODES_MAX && b <= NODES_MAX && env->cut[a] != env->cut[b];
 }
 
-static bool local_message(const struct raft_msg *m)
+bool local_message(const struct raft_msg *m)
 {
     return m->from == m->to || m->from >= RAFT_APPLY_THREAD || m->to >= RAFT_APPLY_THREAD;
 }
 
-static void to_flight(struct env_nodes *env, struct wire w)
+void to_flight(struct env_nodes *env, struct wire w)
 {
     if (!local_message(&w.m) && cut_off(env, w.m.from, w.m.to))
         wire_free(&w);
     else
         queue_push(&env->flight, w);
 }
-
 /* ---- Ready -------------------------------------------------------------------------------------------------- */
 
 static void print_range(struct buf *out, const struct node *node, struct raft_range range)
@@ -462,18 +256,18 @@ static const struct raft_ent *range_ents(const struct node *node, struct raft_ra
     return *n > 0 ? cached(node, range.lo) : NULL;
 }
 
-static void process_ready(struct env_nodes *env, struct node *node, struct buf *out)
+void node_ready(struct env_nodes *env, struct node *node, struct buf *out)
 {
     const struct raft_ready *rd = raft_ready(node->r);
     struct queue msgs = { 0 };
     uint32_t n;
     for (uint32_t i = 0; i < rd->nmsgs; i++)
-        queue_push(&msgs, wire_of(node, &rd->msgs[i]));
+        queue_push(&msgs, node_wire(node, &rd->msgs[i]));
     print_ready(node, rd, &msgs, out);
     bool async = (node->cfg.flags & RAFT_ASYNC) != 0;
     if (!async) {
         const struct raft_ent *ents = range_ents(node, rd->ents, &n);
-        store_append(node, rd->hs_changed ? &rd->hs : NULL, ents, n, rd->snap);
+        node_store(node, rd->hs_changed ? &rd->hs : NULL, ents, n, rd->snap);
         struct raft_range committed = rd->committed;
         ents = range_ents(node, committed, &n);
         apply(node, ents, n);
@@ -490,7 +284,7 @@ static void process_ready(struct env_nodes *env, struct node *node, struct buf *
     raft_advance(node->r);
 }
 
-static void process_thread(struct env_nodes *env, struct node *node, bool append, struct buf *out)
+void node_thread(struct env_nodes *env, struct node *node, bool append, struct buf *out)
 {
     struct queue *work = append ? &node->append_work : &node->apply_work;
     if (work->n == 0) {
@@ -506,8 +300,8 @@ static void process_thread(struct env_nodes *env, struct node *node, bool append
     say(out, "\n");
     if (append) {
         struct raft_hs hs = { m->term, m->vote, m->commit };
-        store_append(node, m->term != 0 || m->vote != 0 || m->commit != 0 ? &hs : NULL, w.ents,
-                     m->nents, m->snap);
+        node_store(node, m->term != 0 || m->vote != 0 || m->commit != 0 ? &hs : NULL, w.ents,
+                   m->nents, m->snap);
     } else {
         apply(node, w.ents, m->nents);
     }
@@ -519,466 +313,4 @@ static void process_thread(struct env_nodes *env, struct node *node, bool append
     }
     w.nresp = 0;
     wire_free(&w);
-}
-
-/* ---- Delivery ----------------------------------------------------------------------------------------------- */
-
-/* The messages of txt. */
-static const char *refusal(err_t rc)
-{
-    switch (rc) {
-    case ERR_OK:
-        return NULL;
-    case ERR_UNAVAILABLE:
-    case ERR_SERVER_IS_BUSY:
-        return "raft proposal dropped";
-    case ERR_NOT_FOUND:
-        return "raft: cannot step as peer not found";
-    default:
-        return err_name(rc);
-    }
-}
-
-static unsigned deliver(struct env_nodes *env, raft_id to, int type, bool drop, unsigned long limit,
-                        struct buf *out)
-{
-    struct queue mine = { 0 };
-    for (size_t i = 0; i < env->flight.n && mine.n < limit;) {
-        const struct raft_msg *m = &env->flight.items[i].m;
-        if (m->to == to && !(drop && local_message(m)) && (type < 0 || m->type == type))
-            queue_push(&mine, queue_take(&env->flight, i));
-        else
-            i++;
-    }
-    for (size_t i = 0; i < mine.n; i++) {
-        struct wire *w = &mine.items[i];
-        if (drop)
-            say(out, "dropped: ");
-        print_message(out, w, "");
-        say(out, "\n");
-        if (!drop) {
-            const char *why = refusal(raft_step(node_of(env, to)->r, wire_msg(w)));
-            if (why != NULL)
-                say(out, "%s\n", why);
-        }
-    }
-    unsigned n = (unsigned)mine.n;
-    queue_free(&mine);
-    return n;
-}
-
-static void cmd_deliver(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    unsigned handled = 0;
-    int type = -1;
-    unsigned long limit = script_number(cmd, "n", ULONG_MAX);
-    if (script_arg(cmd, "type") != NULL)
-        type = parse_type(script_value(cmd, "type", ""));
-    for (unsigned a = 0; a < cmd->nargs; a++) {
-        const struct script_arg *arg = &cmd->args[a];
-        if (arg->count == 0)
-            handled += deliver(env, strtoul(arg->key, NULL, 10), type, false, limit, out);
-        for (unsigned i = 0; strcmp(arg->key, "drop") == 0 && i < arg->count; i++)
-            handled += deliver(env, strtoul(arg->value[i], NULL, 10), type, true, limit, out);
-    }
-    if (handled == 0)
-        say(out, "no messages\n");
-}
-
-/* Appends `from` with every line indented by two. */
-static void say_indented(struct buf *out, struct buf *from)
-{
-    bool start = true;
-    for (size_t i = 0; i < from->len; i++) {
-        if (start)
-            say(out, "  ");
-        start = from->data[i] == '\n';
-        if (buf_append(out, bytes_from(from->data + i, 1)) != ERR_OK)
-            abort();
-    }
-    if (!start)
-        say(out, "\n");
-    buf_clear(from);
-}
-
-static bool has_mail(const struct env_nodes *env, raft_id id)
-{
-    for (size_t i = 0; i < env->flight.n; i++)
-        if (env->flight.items[i].m.to == id)
-            return true;
-    return false;
-}
-
-static void stabilize(struct env_nodes *env, struct node **nodes, unsigned n, struct buf *out)
-{
-    struct buf text = { 0 };
-    for (bool done = false; !done;) {
-        done = true;
-        for (unsigned i = 0; i < n; i++)
-            if (raft_has_ready(nodes[i]->r)) {
-                say(out, "> %" PRIu64 " handling Ready\n", nodes[i]->id);
-                process_ready(env, nodes[i], &text);
-                say_indented(out, &text);
-                done = false;
-            }
-        for (unsigned i = 0; i < n; i++)
-            if (has_mail(env, nodes[i]->id)) {
-                say(out, "> %" PRIu64 " receiving messages\n", nodes[i]->id);
-                deliver(env, nodes[i]->id, -1, false, ULONG_MAX, &text);
-                say_indented(out, &text);
-                done = false;
-            }
-        for (unsigned turn = 0; turn < 2; turn++)
-            for (unsigned i = 0; i < n; i++) {
-                struct queue *work = turn == 0 ? &nodes[i]->append_work : &nodes[i]->apply_work;
-                if (work->n == 0)
-                    continue;
-                say(out, "> %" PRIu64 " processing %s thread\n", nodes[i]->id,
-                    turn == 0 ? "append" : "apply");
-                while (work->n > 0) {
-                    process_thread(env, nodes[i], turn == 0, &text);
-                    say_indented(out, &text);
-                }
-                done = false;
-            }
-    }
-    buf_free(&text);
-}
-
-static void cmd_stabilize(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    struct node *nodes[NODES_MAX];
-    unsigned n = 0;
-    bool quiet = env->quiet;
-    for (unsigned i = 0; i < cmd->nargs; i++)
-        if (cmd->args[i].count == 0)
-            nodes[n++] = node_of(env, strtoul(cmd->args[i].key, NULL, 10));
-    if (n == 0)
-        for (; n < env->n; n++)
-            nodes[n] = env->nodes[n];
-    size_t before = out->len;
-    stabilize(env, nodes, n, out);
-    if (strcmp(script_value(cmd, "log-level", ""), "none") == 0)
-        out->len = before;
-    env->quiet = quiet;
-}
-
-/* ---- The other commands ------------------------------------------------------------------------------------- */
-
-static void cmd_process(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    struct buf text = { 0 };
-    bool several = cmd->nargs > 1;
-    bool ready = strcmp(cmd->name, "process-ready") == 0;
-    bool append = strcmp(cmd->name, "process-append-thread") == 0;
-    for (unsigned i = 0; i < cmd->nargs; i++) {
-        struct node *node = node_of(env, strtoul(cmd->args[i].key, NULL, 10));
-        if (several)
-            say(out, "> %" PRIu64 " %s\n", node->id,
-                ready    ? "handling Ready"
-                : append ? "processing append thread"
-                         : "processing apply thread");
-        if (ready)
-            process_ready(env, node, &text);
-        else
-            process_thread(env, node, append, &text);
-        if (several)
-            say_indented(out, &text);
-        else
-            say(out, "%.*s", (int)text.len, (const char *)text.data);
-        buf_clear(&text);
-    }
-    buf_free(&text);
-}
-
-static void say_refusal(struct buf *out, err_t rc)
-{
-    if (rc != ERR_OK)
-        say(out, "%s", refusal(rc));
-}
-
-static void cmd_propose(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    const char *text = cmd->nargs > 1 ? cmd->args[1].key : "";
-    struct raft_ent ent = { .type = RAFT_ENT_NORMAL, .data = text, .len = (uint32_t)strlen(text) };
-    say_refusal(out, raft_propose(first_node(env, cmd)->r, &ent, 1));
-}
-
-static void cmd_propose_conf(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    struct raft_cc cc = { 0 };
-    const char *transition = script_value(cmd, "transition", "auto");
-    if (strcmp(transition, "implicit") == 0)
-        cc.transition = RAFT_CC_IMPLICIT;
-    else if (strcmp(transition, "explicit") == 0)
-        cc.transition = RAFT_CC_EXPLICIT;
-    cc.n = (uint8_t)parse_changes(cmd->input, cc.change);
-    bool first_form = script_flag(cmd, "v1");
-    say_refusal(
-        out, raft_propose_conf(first_node(env, cmd)->r, &cc, bytes_from("1", first_form ? 1 : 0)));
-}
-
-static void cmd_status(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    struct raft_status s;
-    raft_status(first_node(env, cmd)->r, &s);
-    for (unsigned i = 0; s.role == RAFT_LEADER && i < s.conf.n; i++)
-        print_progress(out, &s.peers[i]);
-}
-
-static void cmd_raft_state(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    (void)cmd;
-    for (unsigned i = 0; i < env->n; i++) {
-        struct raft_status s;
-        bool voter = false;
-        raft_status(env->nodes[i]->r, &s);
-        for (unsigned p = 0; p < s.conf.n; p++)
-            voter = voter || (s.conf.id[p] == s.id && ((s.conf.voters | s.conf.outgoing) >> p & 1));
-        say(out, "%" PRIu64 ": %s (%s) Term:%" PRIu64 " Lead:%" PRIu64 "\n", s.id,
-            print_role(s.role), voter ? "Voter" : "Non-Voter", s.term, s.lead);
-    }
-}
-
-static void cmd_compact(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    struct node *node = first_node(env, cmd);
-    raft_index index = strtoul(cmd->args[1].key, NULL, 10);
-    raft_term term;
-    if (!raft_term_of(node->r, index, &term) || raft_compacted(node->r, index) != ERR_OK) {
-        say(out, "cannot compact to %" PRIu64, index);
-        return;
-    }
-    ents_drop(node->stable, &node->nstable, &node->stable_first, index);
-    ents_drop(node->cache, &node->ncache, &node->cache_first, index);
-    node->stable_base_term = term;
-    print_log(node, out);
-}
-
-static void cmd_send_snapshot(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    struct node *node = first_node(env, cmd);
-    struct raft_status s;
-    raft_status(node->r, &s);
-    struct raft_msg m = { .type = RAFT_MSG_SNAP,
-                          .from = node->id,
-                          .to = strtoul(cmd->args[1].key, NULL, 10),
-                          .term = s.term,
-                          .snap = &node->applied.meta };
-    struct wire w = wire_of(node, &m);
-    wire_msg(&w);
-    print_message(out, &w, "");
-    to_flight(env, w);
-}
-
-static void cmd_restart(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    struct node *node = first_node(env, cmd);
-    (void)out;
-    raft_close(node->r);
-    node->r = NULL;
-    bool lose = strcmp(script_value(cmd, "lose", ""), "unsynced") == 0;
-    while (node->append_work.n > 0) {
-        struct wire w = queue_take(&node->append_work, 0);
-        struct raft_msg *m = wire_msg(&w);
-        struct raft_hs hs = { m->term, m->vote, m->commit };
-        if (!lose)
-            store_append(node, m->term != 0 ? &hs : NULL, w.ents, m->nents, m->snap);
-        wire_free(&w);
-    }
-    queue_free(&node->apply_work);
-    for (size_t i = 0; i < env->flight.n;) { /* what its threads had to tell it is gone */
-        if (env->flight.items[i].m.to == node->id && local_message(&env->flight.items[i].m)) {
-            struct wire w = queue_take(&env->flight, i);
-            wire_free(&w);
-        } else {
-            i++;
-        }
-    }
-    ents_drop(node->cache, &node->ncache, &node->cache_first,
-              node->ncache > 0 ? node->cache_first + node->ncache - 1 : 0);
-    node->ncache = 0;
-    node->cache_first = node->stable_first;
-    ents_put(&node->cache, &node->ncache, &node->cache_cap, &node->cache_first, node->stable,
-             (uint32_t)node->nstable);
-    node_open(node);
-}
-
-/* partition (1,2)|(3) */
-static void cmd_partition(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    unsigned group = 0;
-    (void)out;
-    for (unsigned a = 0; a < cmd->nargs; a++)
-        for (const char *at = cmd->args[a].key; *at != '\0'; at++) {
-            if (*at == '(')
-                group++;
-            else if (*at >= '0' && *at <= '9')
-                env->cut[strtoul(at, NULL, 10) % (NODES_MAX + 1)] = group;
-        }
-    for (size_t i = 0; i < env->flight.n;) {
-        const struct raft_msg *m = &env->flight.items[i].m;
-        if (!local_message(m) && cut_off(env, m->from, m->to)) {
-            struct wire w = queue_take(&env->flight, i);
-            wire_free(&w);
-        } else {
-            i++;
-        }
-    }
-}
-
-static void cmd_dup(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    raft_id to = strtoul(cmd->args[0].key, NULL, 10);
-    size_t n = env->flight.n;
-    (void)out;
-    for (size_t i = 0; i < n; i++)
-        if (env->flight.items[i].m.to == to && !local_message(&env->flight.items[i].m)) {
-            struct wire w;
-            wire_copy(&w, &env->flight.items[i]);
-            queue_push(&env->flight, w);
-        }
-}
-
-static void cmd_shuffle(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    uint64_t x = script_number(cmd, "seed", 1);
-    (void)out;
-    for (size_t i = env->flight.n; i > 1; i--) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        size_t j = (size_t)((x >> 33) % i);
-        struct wire t = env->flight.items[i - 1];
-        env->flight.items[i - 1] = env->flight.items[j];
-        env->flight.items[j] = t;
-    }
-}
-
-static void cmd_simple(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    const char *name = cmd->name;
-    if (strcmp(name, "transfer-leadership") == 0) {
-        struct node *from = node_of(env, script_number(cmd, "from", 0));
-        say_refusal(out, raft_transfer(from->r, script_number(cmd, "to", 0)));
-        return;
-    }
-    struct node *node = first_node(env, cmd);
-    raft_id peer = cmd->nargs > 1 ? strtoul(cmd->args[1].key, NULL, 10) : RAFT_NONE;
-    if (strcmp(name, "campaign") == 0)
-        say_refusal(out, raft_campaign(node->r));
-    else if (strcmp(name, "tick-heartbeat") == 0)
-        raft_tick(node->r, node->cfg.heartbeat_tick);
-    else if (strcmp(name, "tick-election") == 0)
-        raft_tick(node->r, node->cfg.election_tick);
-    else if (strcmp(name, "set-randomized-election-timeout") == 0)
-        raft_set_election_timeout(node->r, (uint32_t)script_number(cmd, "timeout", 3));
-    else if (strcmp(name, "forget-leader") == 0)
-        say(out, "%s",
-            raft_forget_leader(node->r) == ERR_OK
-                ? ""
-                : "ERROR ignoring MsgForgetLeader due to ReadOnlyLeaseBased");
-    else if (strcmp(name, "report-unreachable") == 0)
-        raft_unreachable(node->r, peer);
-    else if (strcmp(name, "report-snapshot") == 0)
-        raft_snap_done(node->r, peer, cmd->nargs > 2 && strcmp(cmd->args[2].key, "ok") == 0);
-    else if (strcmp(name, "read-index") == 0)
-        say_refusal(out, raft_read_index(node->r, peer));
-    else if (strcmp(name, "raft-log") == 0)
-        print_log(node, out);
-    else
-        abort();
-}
-
-static void cmd_log_level(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    (void)out;
-    env->quiet = cmd->nargs > 0 && strcasecmp(cmd->args[0].key, "none") == 0;
-}
-
-static void cmd_heal(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    (void)cmd, (void)out;
-    memset(env->cut, 0, sizeof env->cut);
-}
-
-static void cmd_nothing(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    (void)env, (void)cmd, (void)out;
-}
-
-static const struct {
-    const char *name;
-    void (*run)(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out);
-} commands[] = {
-    { "add-nodes", cmd_add_nodes },
-    { "campaign", cmd_simple },
-    { "compact", cmd_compact },
-    { "deliver-msgs", cmd_deliver },
-    { "dup-msgs", cmd_dup },
-    { "forget-leader", cmd_simple },
-    { "heal", cmd_heal },
-    { "invariants", cmd_nothing }, /* they run after every call of the core */
-    { "log-level", cmd_log_level },
-    { "partition", cmd_partition },
-    { "process-append-thread", cmd_process },
-    { "process-apply-thread", cmd_process },
-    { "process-ready", cmd_process },
-    { "propose", cmd_propose },
-    { "propose-conf-change", cmd_propose_conf },
-    { "raft-log", cmd_simple },
-    { "raft-state", cmd_raft_state },
-    { "read-index", cmd_simple },
-    { "report-snapshot", cmd_simple },
-    { "report-unreachable", cmd_simple },
-    { "restart", cmd_restart },
-    { "send-snapshot", cmd_send_snapshot },
-    { "set-randomized-election-timeout", cmd_simple },
-    { "shuffle", cmd_shuffle },
-    { "stabilize", cmd_stabilize },
-    { "status", cmd_status },
-    { "tick-election", cmd_simple },
-    { "tick-heartbeat", cmd_simple },
-    { "transfer-leadership", cmd_simple },
-    { "_breakpoint", cmd_nothing },
-};
-
-struct env_nodes *nodes_new(bool no_jitter)
-{
-    struct env_nodes *env = must(calloc(1, sizeof *env));
-    env->no_jitter = no_jitter;
-    return env;
-}
-
-void nodes_free(struct env_nodes *env)
-{
-    for (unsigned i = 0; i < env->n; i++) {
-        struct node *node = env->nodes[i];
-        raft_close(node->r);
-        ents_free(node->cache, (uint32_t)node->ncache);
-        ents_free(node->stable, (uint32_t)node->nstable);
-        buf_free(&node->applied.data);
-        queue_free(&node->append_work);
-        queue_free(&node->apply_work);
-        free(node);
-    }
-    queue_free(&env->flight);
-    free(env);
-}
-
-bool nodes_run(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
-{
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(commands[i].name, cmd->name) != 0)
-            continue;
-        commands[i].run(env, cmd, out);
-        if (env->quiet)
-            buf_clear(out);
-        for (unsigned n = 0; n < env->n; n++) {
-            struct raft_status s;
-            raft_status(env->nodes[n]->r, &s);
-            if (s.broken)
-                say(out, "node %" PRIu64 " is broken: %s\n", s.id, s.why);
-        }
-        return true;
-    }
-    return false;
 }

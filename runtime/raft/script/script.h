@@ -1,7 +1,9 @@
 /* raft_script: groups driven by text, as etcd-io/raft's interaction tests are (cockroachdb/datadriven's format).
  *
  *   script.c   a file is stanzas: a command with arguments, input lines, ----, the expected output
- *   nodes.c    the nodes of one file: storage, what is on its way, the storage threads; the commands
+ *   wire.c     owned copies of messages and entries
+ *   nodes.c    a node: payloads, storage, its Ready, its storage threads
+ *   commands.c the commands: what each does to the nodes of one file
  *   print.c    how messages, entries, configurations look
  *   table.c    the quorum and confchange tables
  *   main.c     runs files, prints them with the actual outputs, compares or rewrites */
@@ -27,9 +29,6 @@ struct script_cmd {
 };
 
 /* An entry, a snapshot, a message with everything that they refer to: owned copies. */
-struct script_snap {
-    struct raft_snap meta;
-};
 struct wire {
     struct raft_msg m; /* ents, snap and resp point into this wire */
     struct raft_ent *ents;
@@ -50,7 +49,7 @@ const char *script_value(const struct script_cmd *cmd, const char *key, const ch
 unsigned long script_number(const struct script_cmd *cmd, const char *key, unsigned long otherwise);
 bool script_flag(const struct script_cmd *cmd, const char *key);
 
-/* nodes.c */
+/* commands.c */
 struct env_nodes;
 struct env_nodes *nodes_new(bool no_jitter);
 void nodes_free(struct env_nodes *env);
