@@ -1,0 +1,213 @@
+/* libedit, tamed: Ctrl-C is a key while a line is read, TAB asks for completion. */
+#include "editor.h"
+
+#include <histedit.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HISTORY_MAX = 2000, SHOWN_MAX = 120 };
+
+struct editor {
+    struct editor_config config;
+    EditLine *el;
+    History *history;
+    const char *prompt;
+    char *line;
+    bool dropped;
+};
+
+static struct editor *of(EditLine *el)
+{
+    struct editor *ed = NULL;
+    el_get(el, EL_CLIENTDATA, &ed);
+    return ed;
+}
+
+static char *show_prompt(EditLine *el)
+{
+    static char empty[] = "";
+    struct editor *ed = of(el);
+    return ed->prompt != NULL ? (char *)(uintptr_t)ed->prompt : empty;
+}
+
+static unsigned char drop(EditLine *el, int key)
+{
+    (void)key;
+    struct editor *ed = of(el);
+    ed->dropped = true;
+    fputs("^C\n", ed->config.out);
+    fflush(ed->config.out);
+    return CC_EOF; /* ends el_gets(); editor_read() knows better than to call it the end */
+}
+
+/* ---- Completion --------------------------------------------------------------------------------------------- */
+
+static size_t common(char **words, size_t count)
+{
+    size_t n = strlen(words[0]);
+    for (size_t i = 1; i < count; i++) {
+        size_t k = 0;
+        while (k < n && words[i][k] == words[0][k])
+            k++;
+        n = k;
+    }
+    while (n > 0 && ((unsigned char)words[0][n] & 0xc0) == 0x80)
+        n--; /* never half a character */
+    return n;
+}
+
+static void list(struct editor *ed, char **words, size_t count)
+{
+    size_t widest = 0, columns;
+    for (size_t i = 0; i < count && i < SHOWN_MAX; i++)
+        widest = strlen(words[i]) > widest ? strlen(words[i]) : widest;
+    columns = 78 / (widest + 2) > 0 ? 78 / (widest + 2) : 1;
+    fputc('\n', ed->config.out);
+    for (size_t i = 0; i < count && i < SHOWN_MAX; i++)
+        fprintf(ed->config.out, "%-*s%s", (int)widest + 2, words[i],
+                (i + 1) % columns == 0 || i + 1 == count ? "\n" : "");
+    if (count > SHOWN_MAX)
+        fprintf(ed->config.out, "\n... %zu more\n", count - SHOWN_MAX);
+    fflush(ed->config.out);
+}
+
+static unsigned char complete(EditLine *el, int key)
+{
+    (void)key;
+    struct editor *ed = of(el);
+    const LineInfo *at = el_line(el);
+    size_t len = (size_t)(at->cursor - at->buffer), start = 0, count = 0;
+    char *before = strndup(at->buffer, len);
+    if (before == NULL || ed->config.complete == NULL) {
+        free(before);
+        return CC_ERROR;
+    }
+    char **words = ed->config.complete(ed->config.user, before, &start, &count);
+    unsigned char answer = CC_ERROR;
+    if (count > 0 && start <= len) {
+        size_t typed = len - start, shared = common(words, count);
+        char *more = shared > typed && strncmp(words[0], before + start, typed) == 0
+                         ? strndup(words[0] + typed, shared - typed)
+                         : NULL;
+        if (more != NULL && el_insertstr(el, more) == 0) {
+            answer = CC_REFRESH;
+        } else if (count > 1) {
+            list(ed, words, count);
+            answer = CC_REDISPLAY;
+        }
+        free(more);
+    }
+    if (words != NULL)
+        ed->config.words_free(words);
+    free(before);
+    return answer;
+}
+
+/* ---- History ------------------------------------------------------------------------------------------------ */
+
+static void make_folders(const char *file)
+{
+    char *path = strdup(file);
+    for (char *c = path != NULL ? strchr(path + 1, '/') : NULL; c != NULL; c = strchr(c + 1, '/')) {
+        *c = '\0';
+        (void)mkdir(path, 0700);
+        *c = '/';
+    }
+    free(path);
+}
+
+static void open_history(struct editor *ed)
+{
+    HistEvent event;
+    ed->history = history_init();
+    if (ed->history == NULL)
+        return;
+    history(ed->history, &event, H_SETSIZE, HISTORY_MAX);
+    history(ed->history, &event, H_SETUNIQUE, 1);
+    if (ed->config.history != NULL)
+        history(ed->history, &event, H_LOAD, ed->config.history);
+    el_set(ed->el, EL_HIST, history, ed->history);
+}
+
+void editor_remember(struct editor *ed, const char *statement)
+{
+    HistEvent event;
+    if (ed->history != NULL && statement[0] != '\0')
+        history(ed->history, &event, H_ENTER, statement);
+}
+
+static void save_history(struct editor *ed)
+{
+    HistEvent event;
+    if (ed->history == NULL)
+        return;
+    if (ed->config.history != NULL) {
+        make_folders(ed->config.history);
+        mode_t old = umask(077); /* statements may hold values */
+        history(ed->history, &event, H_SAVE, ed->config.history);
+        umask(old);
+    }
+    history_end(ed->history);
+}
+
+/* ---- The whole ---------------------------------------------------------------------------------------------- */
+
+struct editor *editor_open(const struct editor_config *config)
+{
+    struct editor *ed = calloc(1, sizeof *ed);
+    if (ed == NULL)
+        return NULL;
+    ed->config = *config;
+    ed->el = el_init("flotilla", config->in, config->out, config->err);
+    if (ed->el == NULL) {
+        free(ed);
+        return NULL;
+    }
+    el_set(ed->el, EL_CLIENTDATA, ed);
+    el_set(ed->el, EL_PROMPT, show_prompt);
+    el_set(ed->el, EL_EDITOR, "emacs");
+    el_set(ed->el, EL_SIGNAL, 0);
+    el_set(ed->el, EL_ADDFN, "console-drop", "forget the line", drop);
+    el_set(ed->el, EL_ADDFN, "console-complete", "complete the word", complete);
+    open_history(ed);
+    el_source(ed->el, NULL); /* ~/.editrc */
+    el_set(ed->el, EL_BIND, "^C", "console-drop", NULL);
+    el_set(ed->el, EL_BIND, "^I", "console-complete", NULL);
+    el_set(ed->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    el_set(ed->el, EL_SETTY, "-d", "-isig", NULL); /* while a line is read, Ctrl-C is a key */
+    return ed;
+}
+
+enum editor_event editor_read(struct editor *ed, const char *prompt, const char **line)
+{
+    int len = 0;
+    ed->prompt = prompt;
+    ed->dropped = false;
+    const char *text = el_gets(ed->el, &len);
+    if (ed->dropped) {
+        el_reset(ed->el);
+        return EDITOR_DROPPED;
+    }
+    if (text == NULL || len <= 0) {
+        fputc('\n', ed->config.out);
+        return EDITOR_END;
+    }
+    free(ed->line);
+    ed->line = strndup(text, (size_t)(text[len - 1] == '\n' ? len - 1 : len));
+    *line = ed->line != NULL ? ed->line : "";
+    return EDITOR_LINE;
+}
+
+void editor_close(struct editor *ed)
+{
+    if (ed == NULL)
+        return;
+    save_history(ed);
+    el_end(ed->el);
+    free(ed->line);
+    free(ed);
+}
