@@ -526,25 +526,25 @@ void env_contract_connect_cancelled(struct env_contract *c)
     talk_end(t);
 }
 
+#define TWENTY    "/twenty bytes of path"
+#define LONG_PATH "unix:" TWENTY TWENTY TWENTY TWENTY TWENTY TWENTY
+
 void env_contract_bad_addresses(struct env_contract *c)
 {
-    static const char *const bad[] = {
-        "",
-        "127.0.0.1",
-        "127.0.0.1:",
-        "127.0.0.1:65536",
-        "127.0.0.1:-1",
-        "127.0.0.1:7x",
-        "127.0.0:7001",
-        "::1:7001x",
-        "[::1:7001",
-        "[]:7001",
-        "localhost:7001",
-        ":7001",
-        "unix:",
-        "unix:/this/path/is/longer/than/a/socket/address/holds/this/path/is/longer/"
-        "than/a/socket/address/holds/and/so/on/and/so/on"
-    };
+    static const char *const bad[] = { "",
+                                       "127.0.0.1",
+                                       "127.0.0.1:",
+                                       "127.0.0.1:65536",
+                                       "127.0.0.1:-1",
+                                       "127.0.0.1:7x",
+                                       "127.0.0:7001",
+                                       "::1:7001x",
+                                       "[::1:7001",
+                                       "[]:7001",
+                                       "localhost:7001",
+                                       ":7001",
+                                       "unix:",
+                                       LONG_PATH };
     struct talk *t = talk_new(c);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK_EQ(env_listen(t->env, bad[i], talk_accept, t, &t->listener, &t->e),
