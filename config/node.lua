@@ -24,7 +24,7 @@ return {
   memory_bytes = '512MiB',
 
   -- After SIGTERM, how long requests that have begun may still take. Below 5 s.
-  drain_ms = '4s',
+  drain_ms = '3s',
 
   -- Read by `flotilla init` alone: what a new data directory says of itself.
   init = {
@@ -113,13 +113,13 @@ return {
     -- A stamp further ahead of this node's clock is refused.
     max_offset_ms = '500ms',
     -- How far ahead the upper bound is saved, so that stamps never run back after a crash.
-    window_ms = '3s',
+    window_ms = '500ms',
   },
 
   -- The timestamp oracle.
   tso = {
     -- How far ahead the window is saved.
-    window_ms = '3s',
+    window_ms = '500ms',
     -- Stamps of one request; a millisecond has 262,144.
     count_max = 65536,
   },

@@ -27,7 +27,7 @@ return {
     doc = 'Allows addresses that other machines can reach. Nothing is sealed or authenticated yet: trusted networks only.' },
   { name = 'memory_bytes', type = 'size', default = '512MiB', min = '64MiB', max = '16TiB',
     doc = 'For caches, write buffers, requests in flight and Lua together; the node divides it.' },
-  { name = 'drain_ms', type = 'duration', default = '4s', min = 0, max = 4999,
+  { name = 'drain_ms', type = 'duration', default = '3s', min = 0, max = 4999,
     doc = 'After SIGTERM, how long requests that have begun may still take.' },
 
   { name = 'init', type = 'table', doc = 'Read by `flotilla init` alone: what a new data directory says of itself.', options = {
@@ -111,12 +111,12 @@ return {
   { name = 'hlc', type = 'table', doc = 'The hybrid logical clock, which stamps every write.', options = {
     { name = 'max_offset_ms', type = 'duration', default = '500ms', min = 1, max = '10s',
       doc = 'A stamp further ahead of this clock is refused.' },
-    { name = 'window_ms', type = 'duration', default = '3s', min = '100ms', max = '1min',
+    { name = 'window_ms', type = 'duration', default = '500ms', min = '100ms', max = '1min',
       doc = 'How far ahead the upper bound is saved, so that stamps never run back after a crash.' },
   } },
 
   { name = 'tso', type = 'table', doc = 'The timestamp oracle.', options = {
-    { name = 'window_ms', type = 'duration', default = '3s', min = '100ms', max = '1min',
+    { name = 'window_ms', type = 'duration', default = '500ms', min = '100ms', max = '1min',
       doc = 'How far ahead the window is saved.' },
     { name = 'count_max', type = 'integer', default = 65536, min = 1, max = 262144,
       doc = 'Stamps of one request.' },

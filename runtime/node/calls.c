@@ -4,6 +4,8 @@
 
 #include "wire.h"
 
+enum { SMALL_REPLY = 4096 }; /* bytes up to which copying is cheaper than allocating */
+
 /* Status: code 1, message 2, oneof { conflict 3, backoff_ms 4, limit 5 }; Limit: name 1, max 2,
  * have 3 (proto/kvrpc.proto) */
 
@@ -31,7 +33,12 @@ static void count(struct node_call *c, err_t rc)
 void node_call_reply(struct node_call *c, err_t rc, struct buf *body)
 {
     count(c, rc);
-    net_call_reply(c->net, body);
+    if (body->len <= SMALL_REPLY) {
+        net_call_reply_bytes(c->net, buf_bytes(body)); /* copied: the buffer is used again */
+        buf_clear(body);
+    } else {
+        net_call_reply(c->net, body);
+    }
 }
 
 void node_put_status(struct buf *b, uint32_t number, err_t rc, struct bytes message,
@@ -53,6 +60,7 @@ void node_call_fail(struct node_call *c, err_t rc, const char *message, uint32_t
     struct buf body = { 0 };
     node_put_status(&body, 1, rc, BYTES(message), backoff_ms);
     node_call_reply(c, rc, &body);
+    buf_free(&body);
 }
 
 void node_call_too_large(struct node_call *c, const char *message, const char *limit, uint64_t max,
@@ -69,4 +77,5 @@ void node_call_too_large(struct node_call *c, const char *message, const char *l
     buf_free(&detail);
     buf_free(&status);
     node_call_reply(c, ERR_TOO_LARGE, &body);
+    buf_free(&body);
 }

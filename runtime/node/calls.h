@@ -33,7 +33,8 @@ struct node_call {
 struct node_method *node_calls_add(struct node_calls *calls, const char *name);
 void node_call_begin(struct node_call *c, struct node_calls *calls, struct node_method *method,
                      struct net_call *net);
-/* Answers with an encoded response (taken over) whose status is `rc`. */
+/* Answers with an encoded response whose status is `rc`; `body` is empty afterwards, its memory
+ * taken over if large, else still the caller's to use again or to free. */
 void node_call_reply(struct node_call *c, err_t rc, struct buf *body);
 /* Answers with a Status alone. backoff_ms 0: none. */
 void node_call_fail(struct node_call *c, err_t rc, const char *message, uint32_t backoff_ms);

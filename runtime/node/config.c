@@ -37,8 +37,8 @@ void node_config_defaults(struct node_config *config)
                     .scan_rows_max = 10000,
                     .scan_bytes_max = 4 << 20,
                     .samples = 128 },
-        .hlc = { .max_offset_ms = 500, .window_ms = 3000 },
-        .tso = { .window_ms = 3000, .count_max = 65536 },
+        .hlc = { .max_offset_ms = 500, .window_ms = 500 },
+        .tso = { .window_ms = 500, .count_max = 65536 },
         .policy = { .interval_ms = 5000,
                     .watch = true,
                     .memory_bytes = MIB(64),
@@ -47,7 +47,7 @@ void node_config_defaults(struct node_config *config)
                     .session_memory_bytes = MIB(64),
                     .session_instructions = 500000000,
                     .session_deadline_ms = 10000 },
-        .drain_ms = 4000,
+        .drain_ms = 3000,
     };
 }
 

@@ -86,7 +86,7 @@ static struct session *make_session(struct node_console *c, struct net_call *cal
     s->connection = net_call_connection(call);
     s->next = c->sessions;
     c->sessions = s;
-    logger_info(c->log, "console opened", logger_str("who", who),
+    logger_info(c->log, "console opened", logger_text("who", who),
                 logger_u64("connection", s->connection));
     return s;
 }

@@ -2,43 +2,17 @@
 
 #include <stdlib.h>
 
-#include "base/codec.h"
-
-static bool take_value(struct bytes *in, struct wire_field *f)
-{
-    uint32_t small;
-    switch (f->type) {
-    case WIRE_VARINT:
-        return take_varint(in, &f->value);
-    case WIRE_FIXED64:
-        return take_u64(in, &f->value);
-    case WIRE_BYTES:
-        return take_varint(in, &f->value) && f->value <= in->len &&
-               take_bytes(in, (size_t)f->value, &f->bytes);
-    case WIRE_FIXED32:
-        if (!take_u32(in, &small))
-            return false;
-        f->value = small;
-        return true;
-    }
-    return false; /* groups, and types that do not exist */
-}
-
 bool wire_next(struct bytes *in, struct wire_field *ret)
 {
-    if (in->len == 0)
-        return false;
+    struct net_pb_field f;
     struct bytes rest = *in;
-    uint64_t tag;
-    struct wire_field f = { .bytes = { (const uint8_t *)"", 0 } };
-    if (!take_varint(&rest, &tag) || tag >> 3 == 0 || tag >> 3 > (1 << 29) - 1)
-        return false;
-    f.number = (uint32_t)(tag >> 3);
-    f.type = tag & 7;
-    if (!take_value(&rest, &f))
+    if (net_pb_next(&rest, &f) != ERR_OK)
         return false;
     *in = rest;
-    *ret = f;
+    ret->number = f.number;
+    ret->type = f.type;
+    ret->value = f.number_value;
+    ret->bytes = f.bytes.data != NULL ? f.bytes : bytes_from("", 0);
     return true;
 }
 

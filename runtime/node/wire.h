@@ -1,23 +1,25 @@
-/* Protobuf's wire format, as much as the handlers need: fields drawn in place, fields appended.
- *
- *   tag (number << 3 | type) | varint, or 8 bytes, or length and bytes, or 4 bytes
- *
- * Nothing is allocated while reading; what is read is borrowed from the input. The messages are
- * those of proto/NAME.proto, and wire_test.c holds both directions against protobuf-c. */
+/* Protobuf fields for the handlers: drawn in place, appended to a buffer. A thin layer over
+ * net/pb.h, which knows the format; the messages are those of proto/. */
 #pragma once
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "net/pb.h"
 
-enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+enum wire_type {
+    WIRE_VARINT = NET_PB_VARINT,
+    WIRE_FIXED64 = NET_PB_FIXED64,
+    WIRE_BYTES = NET_PB_BYTES,
+    WIRE_FIXED32 = NET_PB_FIXED32,
+};
 
 struct wire_field {
     uint32_t number;
     enum wire_type type;
-    uint64_t value;     /* VARINT, FIXED64, FIXED32 */
-    struct bytes bytes; /* BYTES; never with a NULL pointer */
+    uint64_t value;     /* of numbers */
+    struct bytes bytes; /* of bytes; never with a NULL pointer */
 };
-/* Draws the next field. False at the end of `in`, and where it is malformed: then in->len is not 0. */
+/* Draws the next field. False at the end of `in`; and where it is malformed: in->len is not 0. */
 bool wire_next(struct bytes *in, struct wire_field *ret);
 
 /* Append a field; numbers and flags that are 0 are left out, as proto3 says. Memory for replies is

@@ -1,0 +1,278 @@
+#include "namespaces.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/container.h"
+#include "wire.h"
+
+enum { NAME_MAX_LEN = 64, WAITING_MAX = 1024 };
+
+struct node_namespaces {
+    struct node_calls *calls;
+    struct region *region;
+    struct storage *store;
+    struct list waiting; /* struct node_namespace_create; the first one may be under way */
+    unsigned waiting_count;
+    bool busy;
+    struct region_write write;
+    struct command command;
+    struct buf body; /* pd.Namespace: id 1, name 2, mode 3 */
+    struct bytes body_bytes;
+    uint32_t id;
+    struct method {
+        struct node_namespaces *owner;
+        struct node_method *counts;
+    } methods[NODE_NAMESPACE_HANDLERS];
+    struct net_handler handlers[NODE_NAMESPACE_HANDLERS];
+};
+
+/* ---- Creating ----------------------------------------------------------------------------- */
+
+static err_t check(struct node_namespaces *n, struct node_namespace_create *c)
+{
+    bool good = c->name.len >= 1 && c->name.len <= NAME_MAX_LEN;
+    for (size_t i = 0; good && i < c->name.len; i++) {
+        uint8_t b = c->name.data[i];
+        good = (b >= 'a' && b <= 'z') || (b >= '0' && b <= '9') || b == '_' || b == '-';
+    }
+    if (!good)
+        return err_set(&c->error, ERR_INVALID_ARGUMENT,
+                       "a namespace's name is 1 to %d of a-z, 0-9, _ and -", NAME_MAX_LEN);
+    if (c->mode.len != 0 && !bytes_equal(c->mode, BYTES("strong"))) {
+        if (bytes_equal(c->mode, BYTES("eventual")) || bytes_equal(c->mode, BYTES("assertion")))
+            return err_set(&c->error, ERR_UNIMPLEMENTED,
+                           "the mode \"%.*s\" is not there yet: use \"strong\"", (int)c->mode.len,
+                           (const char *)c->mode.data);
+        return err_set(&c->error, ERR_INVALID_ARGUMENT, "unknown mode: use \"strong\"");
+    }
+    struct storage_namespace have;
+    if (storage_namespace_find(n->store, c->name, &have) == ERR_OK)
+        return err_set(&c->error, ERR_ALREADY_EXISTS, "namespace \"%s\" exists, with id %u",
+                       have.name, have.id);
+    return ERR_OK;
+}
+
+static void create_end(struct node_namespaces *n, struct node_namespace_create *c, err_t rc)
+{
+    list_remove(&c->node);
+    n->waiting_count--;
+    c->rc = rc;
+    c->done(c);
+}
+
+static void create_next(struct node_namespaces *n);
+
+static void create_written(struct region_write *w)
+{
+    struct node_namespaces *n = container_of(w, struct node_namespaces, write);
+    struct node_namespace_create *c =
+        container_of(n->waiting.next, struct node_namespace_create, node);
+    n->busy = false;
+    err_t rc = w->rc;
+    if (rc != ERR_OK) {
+        c->backoff_ms = w->backoff_ms;
+        err_set(&c->error, rc, "%s", w->error.msg);
+    } else if ((rc = region_write_result(w, 0)->rc) != ERR_OK) {
+        err_set(&c->error, rc, "namespace %u could not be created: %s", n->id, err_name(rc));
+    } else {
+        c->created.id = n->id;
+        snprintf(c->created.name, sizeof c->created.name, "%.*s", (int)c->name.len,
+                 (const char *)c->name.data);
+        snprintf(c->created.mode, sizeof c->created.mode, "strong");
+    }
+    create_end(n, c, rc);
+    create_next(n);
+}
+
+static void create_next(struct node_namespaces *n)
+{
+    while (!n->busy && !list_empty(&n->waiting)) {
+        struct node_namespace_create *c =
+            container_of(n->waiting.next, struct node_namespace_create, node);
+        err_t rc = check(n, c);
+        if (rc != ERR_OK) {
+            create_end(n, c, rc);
+            continue;
+        }
+        n->id = storage_namespace_next(n->store);
+        buf_clear(&n->body);
+        wire_put_u64(&n->body, 1, n->id);
+        wire_put_bytes(&n->body, 2, c->name);
+        wire_put_bytes(&n->body, 3, BYTES("strong"));
+        n->body_bytes = buf_bytes(&n->body);
+        rc = command_decode(COMMAND_NAMESPACE, n->body_bytes, &n->command, &c->error);
+        if (rc != ERR_OK) {
+            create_end(n, c, rc);
+            continue;
+        }
+        n->busy = true;
+        n->write.commands = &n->command;
+        n->write.bodies = &n->body_bytes;
+        n->write.count = 1;
+        n->write.deadline = c->deadline;
+        n->write.done = create_written;
+        region_propose(n->region, &n->write);
+    }
+}
+
+void node_namespaces_create(struct node_namespaces *n, struct node_namespace_create *c)
+{
+    c->error = (struct err){ 0 };
+    c->backoff_ms = 0;
+    list_init(&c->node);
+    if (n->waiting_count >= WAITING_MAX) {
+        c->rc = err_set(&c->error, ERR_SERVER_IS_BUSY, "%d namespaces are being created already",
+                        WAITING_MAX);
+        c->done(c);
+        return;
+    }
+    n->waiting_count++;
+    list_push_back(&n->waiting, &c->node);
+    create_next(n);
+}
+
+/* ---- On the wire -------------------------------------------------------------------------- */
+
+static void put_namespace(struct buf *b, uint32_t number, const struct storage_namespace *ns)
+{
+    struct bytes name = BYTES(ns->name), mode = BYTES(ns->mode);
+    wire_put_header(b, number,
+                    wire_size_u64(1, ns->id) + wire_size_bytes(2, name.len) +
+                        wire_size_bytes(3, mode.len));
+    wire_put_u64(b, 1, ns->id);
+    wire_put_bytes(b, 2, name);
+    wire_put_bytes(b, 3, mode);
+}
+
+/* The bytes of fields 1 and 2, which is all that these requests have. */
+static bool take_two(struct bytes in, struct bytes *first, struct bytes *second)
+{
+    struct wire_field f;
+    *first = *second = (struct bytes){ (const uint8_t *)"", 0 };
+    while (wire_next(&in, &f)) {
+        if (f.type == WIRE_BYTES && f.number == 1)
+            *first = f.bytes;
+        if (f.type == WIRE_BYTES && f.number == 2)
+            *second = f.bytes;
+    }
+    return in.len == 0;
+}
+
+static void handle_get(void *user, struct net_call *net)
+{
+    const struct method *m = user;
+    struct node_call call;
+    struct bytes name, unused;
+    struct storage_namespace ns;
+    node_call_begin(&call, m->owner->calls, m->counts, net);
+    if (!take_two(net_call_body(net), &name, &unused)) {
+        node_call_fail(&call, ERR_INVALID_ARGUMENT, "the request is malformed", 0);
+        return;
+    }
+    if (storage_namespace_find(m->owner->store, name, &ns) != ERR_OK) {
+        node_call_fail(&call, ERR_NOT_FOUND, "there is no namespace of that name: create it", 0);
+        return;
+    }
+    struct buf reply = { 0 };
+    node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
+    put_namespace(&reply, 2, &ns);
+    node_call_reply(&call, ERR_OK, &reply);
+    buf_free(&reply);
+}
+
+static void list_one(void *user, const struct storage_namespace *ns)
+{
+    put_namespace(user, 2, ns);
+}
+
+static void handle_list(void *user, struct net_call *net)
+{
+    const struct method *m = user;
+    struct node_call call;
+    struct buf reply = { 0 };
+    node_call_begin(&call, m->owner->calls, m->counts, net);
+    node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
+    storage_namespaces(m->owner->store, list_one, &reply);
+    node_call_reply(&call, ERR_OK, &reply);
+    buf_free(&reply);
+}
+
+struct create_op {
+    struct node_namespace_create create;
+    struct node_call call;
+};
+
+static void create_done(struct node_namespace_create *c)
+{
+    struct create_op *op = container_of(c, struct create_op, create);
+    if (c->rc != ERR_OK) {
+        node_call_fail(&op->call, c->rc, c->error.msg, c->backoff_ms);
+    } else {
+        struct buf reply = { 0 };
+        node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
+        put_namespace(&reply, 2, &c->created);
+        node_call_reply(&op->call, ERR_OK, &reply);
+        buf_free(&reply);
+    }
+    free(op);
+}
+
+static void handle_create(void *user, struct net_call *net)
+{
+    const struct method *m = user;
+    struct create_op *op = calloc(1, sizeof *op);
+    if (op == NULL)
+        abort(); /* small; limited by the requests in flight */
+    node_call_begin(&op->call, m->owner->calls, m->counts, net);
+    op->create.deadline = net_call_deadline(net);
+    op->create.done = create_done;
+    if (!take_two(net_call_body(net), &op->create.name, &op->create.mode)) {
+        node_call_fail(&op->call, ERR_INVALID_ARGUMENT, "the request is malformed", 0);
+        free(op);
+        return;
+    }
+    node_namespaces_create(m->owner, &op->create);
+}
+
+struct node_namespaces *node_namespaces_new(struct node_calls *calls, struct region *region,
+                                            struct storage *store)
+{
+    static const struct {
+        uint16_t number;
+        const char *name;
+        void (*handle)(void *user, struct net_call *net);
+    } methods[NODE_NAMESPACE_HANDLERS] = {
+        { NET_GET_NAMESPACE, "GetNamespace", handle_get },
+        { NET_LIST_NAMESPACES, "ListNamespaces", handle_list },
+        { NET_CREATE_NAMESPACE, "CreateNamespace", handle_create },
+    };
+    struct node_namespaces *n = calloc(1, sizeof *n);
+    if (n == NULL)
+        abort(); /* small and fixed */
+    n->calls = calls;
+    n->region = region;
+    n->store = store;
+    list_init(&n->waiting);
+    for (unsigned i = 0; i < NODE_NAMESPACE_HANDLERS; i++) {
+        n->methods[i] = (struct method){ n, node_calls_add(calls, methods[i].name) };
+        n->handlers[i] = (struct net_handler){ methods[i].number, methods[i].name,
+                                               methods[i].handle, &n->methods[i] };
+    }
+    return n;
+}
+
+void node_namespaces_free(struct node_namespaces *n)
+{
+    if (n == NULL)
+        return;
+    assert(!n->busy && list_empty(&n->waiting));
+    buf_free(&n->body);
+    free(n);
+}
+
+const struct net_handler *node_namespaces_handlers(const struct node_namespaces *n)
+{
+    return n->handlers;
+}
