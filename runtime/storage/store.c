@@ -145,8 +145,8 @@ static err_t lock_directory(struct env *env, const char *path, struct env_file *
 static err_t make_directory(struct env *env, const char *path, struct err *e)
 {
     err_t rc = env_mkdir(env, path, e);
-    if (rc != ERR_OK)
-        return rc == ERR_ALREADY_EXISTS ? ERR_OK : rc;
+    if (rc != ERR_OK && rc != ERR_ALREADY_EXISTS)
+        return rc;
     char *above = store_join(path, "");
     size_t len = strlen(above);
     while (len > 1 && above[len - 1] == '/')
@@ -498,6 +498,8 @@ static err_t open_parts(struct storage *store, struct err *e)
     if (rc == ERR_OK)
         rc = ident_read(store->env, ident, &store->ident, e);
     free(ident);
+    if (rc == ERR_OK) /* init may have died between the rename of IDENT and this */
+        rc = env_dir_sync(store->env, store->path, e);
     if (rc == ERR_OK)
         rc = store->ops->open(store->env, &config, &store->engine, e);
     if (rc == ERR_OK)

@@ -112,7 +112,8 @@ err_t wal_segment_list(struct wal *wal, struct err *e)
     if (rc != ERR_OK)
         return rc;
     wal->next = wal->live[wal->live_count - 1].number + 1;
-    return ERR_OK;
+    /* The last process may have died between a rename and this: what was found here is relied upon. */
+    return env_dir_sync(wal->env, wal->dir, e);
 }
 
 err_t wal_segment_open(struct wal *wal, struct wal_segment *segment, struct err *e)
