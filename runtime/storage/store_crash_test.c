@@ -3,7 +3,7 @@
  * A run is drawn from a seed: raw puts and deletes, CAS and CAS deletes on a few keys. A model holds what was
  * acknowledged; the one command that was under way when the machine stopped may be there or not, whole or not at all,
  * and never twice. */
-#include "store_rig.h"
+#include "rig.h"
 
 #include "base/prng.h"
 #include "store_int.h"

@@ -1,5 +1,5 @@
 /* A disk that fails, fills up, lies and forgets: the store latches, says why, and starts again only when it is told to. */
-#include "store_rig.h"
+#include "rig.h"
 
 #include "store_int.h"
 #include "wal_int.h"

@@ -1,5 +1,5 @@
 /* The store on the simulated disk: what a user of the library is promised. */
-#include "store_rig.h"
+#include "rig.h"
 
 #include "store_int.h"
 
