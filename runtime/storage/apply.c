@@ -151,7 +151,7 @@ err_t apply_commit(struct apply *apply, const struct layout_apply_state *state, 
     return ERR_OK;
 }
 
-/* ---- Versioned keys ----------------------------------------------------------------------------------------- */
+/* ---- Versioned keys -------------------------------------------------------------------------- */
 
 err_t apply_read(const struct engine_ops *ops, struct engine *engine, uint32_t ns, struct bytes key,
                  bool cached_only, bool *live, uint64_t *version, struct buf *ret, struct err *e)
@@ -192,8 +192,8 @@ err_t apply_read(const struct engine_ops *ops, struct engine *engine, uint32_t n
     return ERR_OK;
 }
 
-/* What is there now: overlay, then engine. The value is valid until the next read. ERR_CORRUPTION alone is the
- * command's own result. */
+/* What is there now: overlay, then engine. The value is valid until the next read. ERR_CORRUPTION
+ * alone is the command's own result. */
 struct current {
     bool live;
     uint64_t version;
@@ -330,7 +330,7 @@ static err_t apply_versioned(struct apply *apply, const struct command *command,
     return advance(apply, command, !erase, result->version, e);
 }
 
-/* ---- The others ---------------------------------------------------------------------------------------------- */
+/* ---- The others ------------------------------------------------------------------------------ */
 
 static err_t apply_raw(struct apply *apply, const struct command *command, struct err *e)
 {

@@ -6,8 +6,9 @@
  *   apply_commit    the batch and the applied index, atomically (trap D33)
  *
  * 1. A version is compared here and nowhere else: two CAS of one turn see each other (trap D49).
- * 2. The outcome depends on the log and the rows alone. A command that cannot be done is a result, and changes
- *    nothing; what only this machine suffers (a failed read, no memory) is an error of apply itself, and latches.
+ * 2. The outcome depends on the log and the rows alone. A command that cannot be done is a result,
+ *    and changes nothing; what only this machine suffers (a failed read, no memory) is an error of
+ *    apply itself, and latches.
  *
  * One thread at a time. */
 #pragma once
@@ -33,16 +34,17 @@ MUST_USE err_t apply_durable(const struct engine_ops *ops, struct engine *engine
 
 /* `count` is how many commands will come, or 0 if that is not known. */
 void apply_begin(struct apply *apply, uint32_t count);
-/* The key and value are borrowed until apply_commit(). `result` is filled in; not ERR_OK: see rule 2. */
+/* The key and value are borrowed until apply_commit(). `result` is filled in; not ERR_OK: see rule
+ * 2. */
 MUST_USE err_t apply_command(struct apply *apply, const struct command *command,
                              struct storage_result *result, struct err *e);
 MUST_USE err_t apply_commit(struct apply *apply, const struct layout_apply_state *state,
                             struct err *e);
 size_t apply_bytes(const struct apply *apply); /* of the batch so far */
 
-/* A versioned key as the engine has it: the version of the live record (`*live`, value appended to `ret` if that is not
- * NULL) or of the tombstone, or 0. Any thread; see layout.h for why two reads are enough. ERR_CORRUPTION: a record that
- * is none; ERR_UNAVAILABLE with `cached_only`. */
+/* A versioned key as the engine has it: the version of the live record (`*live`, value appended to
+ * `ret` if that is not NULL) or of the tombstone, or 0. Any thread; see layout.h for why two reads
+ * are enough. ERR_CORRUPTION: a record that is none; ERR_UNAVAILABLE with `cached_only`. */
 MUST_USE err_t apply_read(const struct engine_ops *ops, struct engine *engine, uint32_t ns,
                           struct bytes key, bool cached_only, bool *live, uint64_t *version,
                           struct buf *ret, struct err *e);

@@ -1,7 +1,10 @@
-/* Decoding of commands in place. Which field means what is a table; how bytes become fields is protobuf-c's rule:
+/* Decoding of commands in place. Which field means what is a table; how bytes become fields is
+ * protobuf-c's rule:
  *
  *   - a scalar or a byte string that comes again replaces the earlier one; the submessage `context` may come once:
  *     implementations differ in how they merge two (faults.md 3.2)
+ *   - a bool of another wire type than varint is refused: protobuf-c does not look, the specification
+ *     calls it unknown
  *   - u32 takes the low 32 bits of a varint, bool is "any bit of it is set"; varints may be longer than they need
  *   - a field that this version does not know is refused. A proposer would let through what a later replica reads as a
  *     condition, and replicas would apply one entry differently. */
@@ -130,7 +133,7 @@ static err_t take_fields(struct bytes in, const struct field *table, struct comm
     return ERR_OK;
 }
 
-/* ---- Limits ------------------------------------------------------------------------------------------------- */
+/* ---- Limits ---------------------------------------------------------------------------------- */
 
 static err_t check_size(const char *what, size_t have, size_t max, struct err *e)
 {
@@ -187,7 +190,7 @@ void storage_result_free(struct storage_result *result)
     *result = (struct storage_result){ 0 };
 }
 
-/* ---- Encoding ----------------------------------------------------------------------------------------------- */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 static void put_varint_field(uint8_t **at, unsigned id, uint64_t v)
 {
@@ -237,7 +240,7 @@ err_t command_encode(const struct command *command, struct buf *ret)
     return ERR_OK;
 }
 
-/* ---- Entries ------------------------------------------------------------------------------------------------ */
+/* ---- Entries --------------------------------------------------------------------------------- */
 
 void command_put_entry_header(uint8_t *out, uint16_t count, uint64_t hlc)
 {
@@ -257,12 +260,15 @@ void command_put_header(uint8_t *out, enum command_kind kind, uint32_t len)
 
 err_t command_take_entry(struct bytes *in, uint16_t *count, uint64_t *hlc, struct err *e)
 {
+    struct bytes rest = *in;
     uint8_t version, zero;
-    if (!take_u8(in, &version) || !take_u8(in, &zero) || !take_u16(in, count) || !take_u64(in, hlc))
+    if (!take_u8(&rest, &version) || !take_u8(&rest, &zero) || !take_u16(&rest, count) ||
+        !take_u64(&rest, hlc))
         return err_set(e, ERR_CORRUPTION, "a log entry is shorter than its header");
     if (version != COMMAND_ENTRY_VERSION || zero != 0)
         return err_set(e, ERR_UPGRADE_REQUIRED, "a log entry has version %u, this program knows %u",
                        version, (unsigned)COMMAND_ENTRY_VERSION);
+    *in = rest;
     return ERR_OK;
 }
 

@@ -3,8 +3,9 @@
  *   entry    | version u8 = 1 | 0 u8 | count u16 | hlc u64 | command ... command |          little-endian
  *   command  | kind u8 | 0 u8 0 u8 0 u8 | len u32 | body: len bytes of protobuf, as the client sent it |
  *
- * The body is the request message of proto/kvrpc.proto: its bytes go from the socket's slab into the log and the
- * engine without being encoded again. Decoding here and protobuf-c agree on every input (command_test.c). */
+ * The body is the request message of proto/kvrpc.proto: its bytes go from the socket's slab into
+ * the log and the engine without being encoded again. Decoding here and protobuf-c agree on every
+ * input (command_test.c). */
 #pragma once
 
 #include "base/buf.h"
@@ -36,11 +37,13 @@ struct command {
     uint64_t client_hlc;                            /* 0: none */
 };
 
-/* Decodes and checks one body: limits (ERR_TOO_LARGE), empty key and malformed input (ERR_INVALID_ARGUMENT). */
+/* Decodes and checks one body: limits (ERR_TOO_LARGE), empty key and malformed input
+ * (ERR_INVALID_ARGUMENT). */
 MUST_USE err_t command_decode(enum command_kind kind, struct bytes body, struct command *ret,
                               struct err *e);
 
-/* What became of a command. `value` is owned by whoever owns the result; storage_result_free() ends it. */
+/* What became of a command. `value` is owned by whoever owns the result; storage_result_free() ends
+ * it. */
 struct storage_result {
     err_t rc;         /* OK, CONFLICT, NOT_FOUND, CORRUPTION, OVERFLOW, ... */
     uint64_t version; /* OK: the new version. CONFLICT: the current one (0: never written) */

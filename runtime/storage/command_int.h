@@ -17,7 +17,7 @@ MUST_USE err_t command_encode(const struct command *command, struct buf *ret);
 
 void command_put_entry_header(uint8_t *out, uint16_t count, uint64_t hlc);
 void command_put_header(uint8_t *out, enum command_kind kind, uint32_t len);
-/* Draw from the bytes of an entry: first its header, then `count` commands. ERR_CORRUPTION, ERR_UPGRADE_REQUIRED, and
- * what command_decode() answers. */
+/* Draw from the bytes of an entry: first its header, then `count` commands. ERR_CORRUPTION,
+ * ERR_UPGRADE_REQUIRED, and what command_decode() answers. */
 MUST_USE err_t command_take_entry(struct bytes *in, uint16_t *count, uint64_t *hlc, struct err *e);
 MUST_USE err_t command_take(struct bytes *in, struct command *ret, struct err *e);

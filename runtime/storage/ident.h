@@ -8,7 +8,8 @@
  *   incarnation 0123456789abcdef      random, drawn by init: a wiped store is not the one of yesterday (trap D24)
  *   crc32c 01234567                   of all lines above
  *
- * Text, so that `head IDENT` answers an operator; written back and compared byte for byte, so that it has one form. */
+ * Text, so that `head IDENT` answers an operator; written back and compared byte for byte, so that
+ * it has one form. */
 #pragma once
 
 #include "storage/store.h"

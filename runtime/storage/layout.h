@@ -7,9 +7,10 @@
  *   raft_log     region u64 | index u64             ->  an entry (from the second issue on)
  *   raft_state   region u64 | kind u8               ->  by kind; 2, apply: 1 u8 | index u64 | term u64 | hlc u64
  *
- * Numbers are big-endian: bytes sort as numbers do. A live record of `cas` may hold any value, also none, so a tombstone
- * cannot lie among them; it lies in `meta` and stays when the key is created again: the live record is then the newer
- * one. So a reader that finds no live record and then reads the tombstone gets a state that was there (docs/decisions). */
+ * Numbers are big-endian: bytes sort as numbers do. A live record of `cas` may hold any value, also
+ * none, so a tombstone cannot lie among them; it lies in `meta` and stays when the key is created
+ * again: the live record is then the newer one. So a reader that finds no live record and then
+ * reads the tombstone gets a state that was there (docs/decisions). */
 #pragma once
 
 #include "base/buf.h"

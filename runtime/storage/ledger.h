@@ -1,11 +1,13 @@
-/* The ledger of the log: what in which segment is still needed, so that the oldest one can be given up.
+/* The ledger of the log: what in which segment is still needed, so that the oldest one can be given
+ * up.
  *
  *   segment    7          8            9 (being written)
- *   entries    .. 412     .. 977       .. 1203                 gone once a crash cannot take their effects: durable >= 412
+ *   entries    .. 412     .. 977       .. 1203                 may go once durable >= 412
  *   live       TSO window              hard state, CUT(1, 0), HLC bound
  *
- * Before segment 7 goes, what is live in it (here the TSO window) is written again at the end, with CUT(1, 412, term).
- * Spilling entries that others still want to family raft_log comes with consensus; alone, a store wants none of them.
+ * Before segment 7 goes, what is live in it (here the TSO window) is written again at the end, with
+ * CUT(1, 412, term). Spilling entries that others still want to family raft_log comes with
+ * consensus; alone, a store wants none of them.
  *
  * Belongs to whoever writes the log. */
 #pragma once
@@ -46,7 +48,8 @@ MUST_USE err_t ledger_local(struct ledger *ledger, uint32_t kind,
 
 /* Whether the oldest segment may go when everything up to `durable` is safe. */
 bool ledger_oldest_spent(const struct ledger *ledger, raft_index durable);
-/* Adds to `batch` what must be written again before the oldest segment goes: always at least the CUT. */
+/* Adds to `batch` what must be written again before the oldest segment goes: always at least the
+ * CUT. */
 void ledger_forward(const struct ledger *ledger, struct wal_batch *batch);
 /* That batch was written to `segment`, and the oldest segment is gone. */
 void ledger_drop_oldest(struct ledger *ledger, uint64_t segment);

@@ -77,7 +77,7 @@ static const struct table *newest(const struct namespaces *all)
     return all->staged != NULL ? all->staged : current(all);
 }
 
-/* ---- Loading ------------------------------------------------------------------------------------------------ */
+/* ---- Loading --------------------------------------------------------------------------------- */
 
 err_t namespaces_open(const struct engine_ops *ops, struct engine *engine, struct namespaces **ret,
                       struct err *e)
@@ -130,7 +130,7 @@ void namespaces_close(struct namespaces *all)
     free(all);
 }
 
-/* ---- Changing ------------------------------------------------------------------------------------------------ */
+/* ---- Changing -------------------------------------------------------------------------------- */
 
 bool namespaces_staged_exists(const struct namespaces *all, uint32_t id)
 {
@@ -159,7 +159,7 @@ void namespaces_publish(struct namespaces *all)
     all->staged = NULL;
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 void namespaces_each(const struct namespaces *all,
                      void (*each)(void *user, const struct storage_namespace *ns), void *user)

@@ -1,5 +1,5 @@
-/* Namespaces, as applied. Readers of any thread look at a table that never changes; a command that creates one makes
- * the next table, which becomes visible when the engine has taken the batch.
+/* Namespaces, as applied. Readers of any thread look at a table that never changes; a command that
+ * creates one makes the next table, which becomes visible when the engine has taken the batch.
  *
  *   current ──> { 1 default, 2 orders }        staged ──> { 1 default, 2 orders, 7 events }
  *

@@ -1,4 +1,5 @@
-/* For tests: a machine with a store on a simulated disk, its power switch, and short words for what tests do. */
+/* For tests: a machine with a store on a simulated disk, its power switch, and short words for what
+ * tests do. */
 #pragma once
 
 #include "base/test.h"
@@ -52,7 +53,8 @@ static inline err_t rig_open(struct rig *rig, struct err *e)
     return storage_open(rig->env, &rig->config, &rig->store, e);
 }
 
-/* The process dies; with `how` other than SIM_CRASH_KILL the power fails too. Then the machine boots again. */
+/* The process dies; with `how` other than SIM_CRASH_KILL the power fails too. Then the machine
+ * boots again. */
 static inline void rig_crash(struct rig *rig, enum sim_crash how)
 {
     storage_abandon(rig->store);

@@ -39,7 +39,7 @@ void store_stage_leave(struct store_stage *stage)
     env_lock_leave(stage->lock);
 }
 
-/* ---- The latch ---------------------------------------------------------------------------------------------- */
+/* ---- The latch ------------------------------------------------------------------------------- */
 
 err_t storage_latched(const struct storage *store, struct err *e)
 {
@@ -77,7 +77,7 @@ err_t store_latch(struct storage *store, err_t rc, struct err *e)
     return storage_latched(store, e);
 }
 
-/* ---- Init --------------------------------------------------------------------------------------------------- */
+/* ---- Init ------------------------------------------------------------------------------------ */
 
 struct names {
     struct buf text; /* name NUL name NUL ... */
@@ -243,7 +243,7 @@ err_t storage_init(struct env *env, const struct storage_config *config,
                         : err_wrap(e, rc, "could not make a store in \"%s\"", config->path);
 }
 
-/* ---- Open --------------------------------------------------------------------------------------------------- */
+/* ---- Open ------------------------------------------------------------------------------------ */
 
 struct position {
     raft_index index;
@@ -575,7 +575,7 @@ err_t storage_open(struct env *env, const struct storage_config *config, struct 
     return ERR_OK;
 }
 
-/* ---- Close -------------------------------------------------------------------------------------------------- */
+/* ---- Close ----------------------------------------------------------------------------------- */
 
 void storage_close(struct storage *store)
 {

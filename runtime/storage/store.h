@@ -2,15 +2,16 @@
  *
  *   dir/LOCK IDENT WATERMARK PANIC(after a failed write)   wal/   db/
  *
- * Two ways in. The blocking calls (storage_put_raw, storage_cas, ...) may be used from any number of threads, without
- * network or consensus: callers that meet share one log write and one sync (group commit). A node uses the halves of
- * the same path, each in the lane where it belongs:
+ * Two ways in. The blocking calls (storage_put_raw, storage_cas, ...) may be used from any number
+ * of threads, without network or consensus: callers that meet share one log write and one sync
+ * (group commit). A node uses the halves of the same path, each in the lane where it belongs:
  *
  *   storage_turn_add ... (loop)  ->  storage_append_sync (LOG lane)  ->  storage_apply (APPLY lane or loop)
  *
- * so that consensus can stand between sync and apply. A command is acknowledged after its apply. After any failed
- * write or sync the store is latched: every call answers the first error, the panic mark is left, and the process is
- * expected to exit (faults.md R4). An error of a write means "unknown", never "not applied". */
+ * so that consensus can stand between sync and apply. A command is acknowledged after its apply.
+ * After any failed write or sync the store is latched: every call answers the first error, the
+ * panic mark is left, and the process is expected to exit (faults.md R4). An error of a write means
+ * "unknown", never "not applied". */
 #pragma once
 
 #include "base/buf.h"
@@ -40,12 +41,13 @@ struct storage_ident {
     uint64_t incarnation; /* random, drawn by init */
 };
 
-/* Creates the directory and everything in it. ERR_ALREADY_EXISTS if there is a store; a half-made one is completed
- * or removed, never taken for a store (IDENT is written last). */
+/* Creates the directory and everything in it. ERR_ALREADY_EXISTS if there is a store; a half-made
+ * one is completed or removed, never taken for a store (IDENT is written last). */
 MUST_USE err_t storage_init(struct env *env, const struct storage_config *config,
                             const struct storage_ident *ident, struct err *e);
-/* Opens: locks, reads IDENT, replays the log, re-applies what the engine has lost. ERR_NOT_FOUND: no store here
- * (run init); ERR_LOCKED; ERR_PANIC_MARK; ERR_DATA_LOSS with segment and offset; ERR_AMNESIA. */
+/* Opens: locks, reads IDENT, replays the log, re-applies what the engine has lost. ERR_NOT_FOUND:
+ * no store here (run init); ERR_LOCKED; ERR_PANIC_MARK; ERR_DATA_LOSS with segment and offset;
+ * ERR_AMNESIA. */
 MUST_USE err_t storage_open(struct env *env, const struct storage_config *config,
                             struct storage **ret, struct err *e);
 /* Makes everything durable, writes the clean-stop mark, closes. NULL is welcome. */
@@ -54,7 +56,7 @@ void storage_close(struct storage *store);
 void storage_abandon(struct storage *store);
 const struct storage_ident *storage_ident(const struct storage *store);
 
-/* ---- Blocking calls: any thread ----------------------------------------------------------------------------- */
+/* ---- Blocking calls: any thread -------------------------------------------------------------- */
 
 MUST_USE err_t storage_put_raw(struct storage *store, uint32_t ns, struct bytes key,
                                struct bytes value, struct err *e);
@@ -64,8 +66,9 @@ MUST_USE err_t storage_delete_raw(struct storage *store, uint32_t ns, struct byt
 MUST_USE err_t storage_get_raw(struct storage *store, uint32_t ns, struct bytes key,
                                struct buf *ret, struct err *e);
 
-/* Compare and swap (decision 15): `expected` 0 means "absent now". On ERR_OK `result->version` is the new version; on
- * ERR_CONFLICT the current one, and its value if `want_current`. The caller frees `result`. */
+/* Compare and swap (decision 15): `expected` 0 means "absent now". On ERR_OK `result->version` is
+ * the new version; on ERR_CONFLICT the current one, and its value if `want_current`. The caller
+ * frees `result`. */
 MUST_USE err_t storage_cas(struct storage *store, uint32_t ns, struct bytes key, uint64_t expected,
                            struct bytes value, bool want_current, struct storage_result *result,
                            struct err *e);
@@ -76,13 +79,15 @@ MUST_USE err_t storage_delete_cas(struct storage *store, uint32_t ns, struct byt
 MUST_USE err_t storage_get_cas(struct storage *store, uint32_t ns, struct bytes key,
                                uint64_t *version, struct buf *ret, struct err *e);
 
-/* Makes a namespace: `id` is storage_namespace_next()'s answer. ERR_ALREADY_EXISTS: the id or the name is taken. */
+/* Makes a namespace: `id` is storage_namespace_next()'s answer. ERR_ALREADY_EXISTS: the id or the
+ * name is taken. */
 MUST_USE err_t storage_create_namespace(struct storage *store, uint32_t id, struct bytes name,
                                         struct bytes mode, struct err *e);
 
-/* ---- Reads for the node: any thread ------------------------------------------------------------------------- */
+/* ---- Reads for the node: any thread ---------------------------------------------------------- */
 
-/* `cached_only`: ERR_UNAVAILABLE where the answer would need the disk (then ask again in the READ lane). */
+/* `cached_only`: ERR_UNAVAILABLE where the answer would need the disk (then ask again in the READ
+ * lane). */
 MUST_USE err_t storage_read(struct storage *store, bool cas, uint32_t ns, struct bytes key,
                             bool cached_only, uint64_t *version, struct buf *ret, struct err *e);
 
@@ -94,21 +99,23 @@ struct storage_scan {
     size_t limit_bytes;      /* of keys and values; at least one row is always given */
     bool keys_only;
 };
-/* Calls `row` in key order (tombstones are left out). `*more`: rows are left, beginning at `*next` (appended). An
- * error of `row` ends the scan and is answered. A corrupt block is an error, never a short scan. */
+/* Calls `row` in key order (tombstones are left out). `*more`: rows are left, beginning at `*next`
+ * (appended). An error of `row` ends the scan and is answered. A corrupt block is an error, never a
+ * short scan. */
 MUST_USE err_t storage_scan(struct storage *store, const struct storage_scan *scan,
                             err_t (*row)(void *user, struct bytes key, uint64_t version,
                                          struct bytes value),
                             void *user, bool *more, struct buf *next, struct err *e);
 
-/* ---- The halves: one turn at a time ------------------------------------------------------------------------- */
+/* ---- The halves: one turn at a time ---------------------------------------------------------- */
 
 /* A turn: the commands that share one log batch. Reused; two of them alternate in a node. */
 struct storage_turn;
 struct storage_turn *storage_turn_new(struct storage *store);
 void storage_turn_free(struct storage_turn *turn);
-/* Adds a decoded command with its body (the command is copied, the bytes are borrowed until the turn is reset).
- * ERR_TOO_LARGE if the turn is full: sync this one first. `slot` is where its result will be. */
+/* Adds a decoded command with its body (the command is copied, the bytes are borrowed until the
+ * turn is reset). ERR_TOO_LARGE if the turn is full: sync this one first. `slot` is where its
+ * result will be. */
 MUST_USE err_t storage_turn_add(struct storage_turn *turn, const struct command *command,
                                 struct bytes body, uint32_t *slot);
 /* Adds a record that is no command: kept by the log, the newest of its kind handed back at open. */
@@ -121,8 +128,8 @@ void storage_turn_reset(struct storage_turn *turn); /* frees results */
 /* Bytes that one turn may hold: headers, bodies and local records; less than an entry's limit where segments are small. */
 size_t storage_turn_max(const struct storage *store);
 
-/* LOG lane: one entry of region 1 with all commands of the turn, stamped with `hlc` (packed), plus the local records;
- * one write and one sync. ERR_OK: durable, `*index` is the entry's. */
+/* LOG lane: one entry of region 1 with all commands of the turn, stamped with `hlc` (packed), plus
+ * the local records; one write and one sync. ERR_OK: durable, `*index` is the entry's. */
 MUST_USE err_t storage_append_sync(struct storage *store, struct storage_turn *turn, uint64_t hlc,
                                    raft_index *index, struct err *e);
 /* APPLY lane or loop, in log order: one engine batch, the results filled in. */
@@ -132,7 +139,7 @@ const struct storage_result *storage_turn_result(const struct storage_turn *turn
 /* The newest local record of a kind, as of open; {NULL, 0} if there was none. */
 struct bytes storage_local(const struct storage *store, enum storage_local kind);
 
-/* ---- Facts -------------------------------------------------------------------------------------------------- */
+/* ---- Facts ----------------------------------------------------------------------------------- */
 
 struct storage_stats {
     raft_index last, applied, durable; /* log end, applied, what the engine cannot lose */
@@ -143,13 +150,13 @@ struct storage_stats {
     struct engine_stats engine;
 };
 void storage_stats(struct storage *store, struct storage_stats *ret);
-/* Periodic work: watermark, freeing segments, background errors of the engine. Once a second or so, LOG lane.
- * Not ERR_OK: the store is latched and the node must exit. */
+/* Periodic work: watermark, freeing segments, background errors of the engine. Once a second or so,
+ * LOG lane. Not ERR_OK: the store is latched and the node must exit. */
 MUST_USE err_t storage_tend(struct storage *store, struct err *e);
-/* Zero-fills log segments ahead until `spare_segments` of them wait. Once a second or so, BULK lane (any thread, but
- * one at a time): it writes up to a segment's bytes. Nobody must call it: without a spare the write that needs one
- * makes it, and waits. ERR_DISK_FULL: no room, nothing has changed, the store goes on with the spares that it has.
- * Any other error: the store is latched. */
+/* Zero-fills log segments ahead until `spare_segments` of them wait. Once a second or so, BULK lane
+ * (any thread, but one at a time): it writes up to a segment's bytes. Nobody must call it: without
+ * a spare the write that needs one makes it, and waits. ERR_DISK_FULL: no room, nothing has
+ * changed, the store goes on with the spares that it has. Any other error: the store is latched. */
 MUST_USE err_t storage_prepare(struct storage *store, struct err *e);
 /* ERR_OK, or the first write error. */
 err_t storage_latched(const struct storage *store, struct err *e);

@@ -1,8 +1,8 @@
 /* Crashes: at every effect of a run, in recovery too, with the log damaged afterwards.
  *
- * A run is drawn from a seed: raw puts and deletes, CAS and CAS deletes on a few keys. A model holds what was
- * acknowledged; the one command that was under way when the machine stopped may be there or not, whole or not at all,
- * and never twice. */
+ * A run is drawn from a seed: raw puts and deletes, CAS and CAS deletes on a few keys. A model
+ * holds what was acknowledged; the one command that was under way when the machine stopped may be
+ * there or not, whole or not at all, and never twice. */
 #include "rig.h"
 
 #include "base/prng.h"
@@ -105,8 +105,8 @@ static bool same(const struct model *a, const struct model *b)
     return true;
 }
 
-/* The store must hold exactly what was acknowledged, with or without the command that was under way. From now on that
- * is sure. */
+/* The store must hold exactly what was acknowledged, with or without the command that was under
+ * way. From now on that is sure. */
 static void check_model(struct run *run, const char *when, uint64_t at)
 {
     struct model have;
@@ -186,7 +186,8 @@ static void crash_everywhere(bool kill)
         if (wal_segment(run.rig.store->wal) > segments)
             segments = wal_segment(run.rig.store->wal);
         crashes++;
-        /* It goes on from there; after a kill far enough to rely on all that was not synced when it came. */
+        /* It goes on from there; after a kill far enough to rely on all that was not synced when it
+         * came. */
         CHECK_EQ(work(&run, kill ? 40 : 3), ERR_OK);
         rig_crash(&run.rig, SIM_CRASH_LOSE);
         rig_reopen(&run.rig);
@@ -291,15 +292,15 @@ TEST(engine_loses_any_suffix)
     }
 }
 
-/* ---- Damage -------------------------------------------------------------------------------------------------- */
+/* ---- Damage ---------------------------------------------------------------------------------- */
 
 static void segment_path(struct rig *rig, char *out)
 {
     snprintf(out, 64, "/store/wal/%016x.seg", (unsigned)wal_segment(rig->store->wal));
 }
 
-/* The last batch was written and never acknowledged (its sync did not return). With any one byte of it changed, or
- * with it cut off anywhere, all acknowledged commands are there and nothing else. */
+/* The last batch was written and never acknowledged (its sync did not return). With any one byte of
+ * it changed, or with it cut off anywhere, all acknowledged commands are there and nothing else. */
 TEST(every_byte_of_an_unanswered_last_batch_may_be_damaged)
 {
     struct run run = run_new(11);

@@ -1,4 +1,5 @@
-/* A disk that fails, fills up, lies and forgets: the store latches, says why, and starts again only when it is told to. */
+/* A disk that fails, fills up, lies and forgets: the store latches, says why, and starts again only
+ * when it is told to. */
 #include "rig.h"
 
 #include "store_int.h"
@@ -16,8 +17,8 @@ static bool exists(struct rig *rig, const char *path)
     return env_stat(rig->env, path, &is_dir, &size, NULL) == ERR_OK;
 }
 
-/* The store has just latched on `rig`: every call says so, the mark is there, a start refuses, and one that accepts
- * goes on with all that was acknowledged. */
+/* The store has just latched on `rig`: every call says so, the mark is there, a start refuses, and
+ * one that accepts goes on with all that was acknowledged. */
 static void check_latched(struct rig *rig, err_t code)
 {
     struct err e = { 0 };
@@ -74,8 +75,8 @@ TEST(a_failed_write_of_the_log_latches)
     }
 }
 
-/* After a failed sync the cache shows what the disk does not have. What a start has read counts, so it must be written
- * again before anything is answered. */
+/* After a failed sync the cache shows what the disk does not have. What a start has read counts, so
+ * it must be written again before anything is answered. */
 TEST(what_a_start_has_read_survives_a_power_cut)
 {
     for (unsigned failed = 0; failed < 2; failed++) {
@@ -98,7 +99,8 @@ TEST(what_a_start_has_read_survives_a_power_cut)
     }
 }
 
-/* Killed between the rename of a new segment and the directory's sync: the next start sees the name, and relies on it. */
+/* Killed between the rename of a new segment and the directory's sync: the next start sees the
+ * name, and relies on it. */
 TEST(a_segment_that_a_start_has_found_survives_a_power_cut)
 {
     struct err e = { 0 };
@@ -207,7 +209,7 @@ TEST(a_full_disk_refuses_writes_and_recovers)
     rig_free(&rig);
 }
 
-/* ---- Who am I, and is that all? ------------------------------------------------------------------------------- */
+/* ---- Who am I, and is that all? -------------------------------------------------------------- */
 
 TEST(start_never_creates)
 {
@@ -296,7 +298,8 @@ TEST(writes_alone_keep_the_watermark_young)
     rig_free(&rig);
 }
 
-/* A lying disk: syncs do nothing, then the power fails. The engine's own file may have been synced for real. */
+/* A lying disk: syncs do nothing, then the power fails. The engine's own file may have been synced
+ * for real. */
 TEST(a_log_shorter_than_what_was_applied_is_amnesia)
 {
     struct rig rig = rig_ready(12);
@@ -314,7 +317,7 @@ TEST(a_log_shorter_than_what_was_applied_is_amnesia)
     rig_free(&rig);
 }
 
-/* ---- Giving segments up --------------------------------------------------------------------------------------- */
+/* ---- Giving segments up ---------------------------------------------------------------------- */
 
 TEST(segments_are_given_up_oldest_first_and_used_again)
 {

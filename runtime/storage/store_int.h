@@ -1,7 +1,8 @@
-/* The inside of a store, shared by store.c (open, close, latch), store_turn.c (the halves), store_write.c (blocking
- * writes), store_read.c (reads, facts).
+/* The inside of a store, shared by store.c (open, close, latch), store_turn.c (the halves),
+ * store_write.c (blocking writes), store_read.c (reads, facts).
  *
- * Who may touch what:   log side    one thread at a time, inside stage `log`:   wal, ledger, batch, watermark
+ * Who may touch what:   log side    one thread at a time, inside stage `log`:   wal, ledger, batch,
+ * watermark
  *                       apply side  inside stage `applying`, in log order:      apply, engine writes
  *                       the rest    any thread */
 #pragma once
@@ -29,7 +30,8 @@ enum {
 };
 #define STORE_WATERMARK_NS 1000000000u /* the watermark is at most so old */
 
-/* A section that one thread at a time may be in; it may be long (a sync), so waiting is by condition. */
+/* A section that one thread at a time may be in; it may be long (a sync), so waiting is by
+ * condition. */
 struct store_stage {
     struct env_lock *lock;
     bool busy;
@@ -58,7 +60,8 @@ struct storage_turn {
 };
 
 enum { STORE_BUCKETS = 64 };
-/* Sync times: bucket i counts those below 2^(i/2) microseconds, roughly; the last full minute and the running one. */
+/* Sync times: bucket i counts those below 2^(i/2) microseconds, roughly; the last full minute and
+ * the running one. */
 struct store_histogram {
     uint32_t now[STORE_BUCKETS], before[STORE_BUCKETS];
     uint64_t since;
@@ -103,7 +106,8 @@ struct storage {
     uint64_t replayed;
 };
 
-/* Latches: the first error stays, the panic mark is written, and `e` gets what every later call will answer. */
+/* Latches: the first error stays, the panic mark is written, and `e` gets what every later call
+ * will answer. */
 err_t store_latch(struct storage *store, err_t rc, struct err *e);
 /* "path/name", from malloc; aborts if memory is gone. */
 char *store_join(const char *path, const char *name);

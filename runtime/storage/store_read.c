@@ -50,7 +50,7 @@ err_t storage_get_cas(struct storage *store, uint32_t ns, struct bytes key, uint
     return storage_read(store, true, ns, key, false, version, ret, e);
 }
 
-/* ---- Scans -------------------------------------------------------------------------------------------------- */
+/* ---- Scans ----------------------------------------------------------------------------------- */
 
 struct scanning {
     const struct storage_scan *scan;
@@ -131,7 +131,7 @@ err_t storage_scan(struct storage *store, const struct storage_scan *scan,
     return rc;
 }
 
-/* ---- Facts -------------------------------------------------------------------------------------------------- */
+/* ---- Facts ----------------------------------------------------------------------------------- */
 
 void storage_stats(struct storage *store, struct storage_stats *ret)
 {

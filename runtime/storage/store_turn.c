@@ -48,7 +48,8 @@ size_t storage_turn_bytes(const struct storage_turn *turn)
     return turn->bytes;
 }
 
-/* What the entry and the local records together may take: an entry's limit, or what fits into a small segment. */
+/* What the entry and the local records together may take: an entry's limit, or what fits into a
+ * small segment. */
 size_t storage_turn_max(const struct storage *store)
 {
     size_t fits = wal_capacity(store->wal) - TURN_AROUND;
@@ -99,7 +100,7 @@ const struct storage_result *storage_turn_result(const struct storage_turn *turn
     return &turn->slots[slot].result;
 }
 
-/* ---- Log ---------------------------------------------------------------------------------------------------- */
+/* ---- Log ------------------------------------------------------------------------------------- */
 
 static unsigned bucket_of(uint64_t ns)
 {
@@ -231,7 +232,7 @@ err_t storage_append_sync(struct storage *store, struct storage_turn *turn, uint
     return rc;
 }
 
-/* ---- Apply -------------------------------------------------------------------------------------------------- */
+/* ---- Apply ----------------------------------------------------------------------------------- */
 
 static err_t apply_turn(struct storage *store, struct storage_turn *turn, struct err *e)
 {
@@ -272,7 +273,7 @@ err_t storage_apply(struct storage *store, struct storage_turn *turn, struct err
     return rc;
 }
 
-/* ---- Tending ------------------------------------------------------------------------------------------------ */
+/* ---- Tending --------------------------------------------------------------------------------- */
 
 /* Gives up the oldest segment after what is live in it was written again (ledger.h). */
 static err_t free_oldest(struct storage *store, struct err *e)
@@ -322,8 +323,8 @@ err_t storage_tend(struct storage *store, struct err *e)
     return rc;
 }
 
-/* The log is long because the engine keeps a little in memory for very long: make it durable, so that the next tending
- * can give segments up. */
+/* The log is long because the engine keeps a little in memory for very long: make it durable, so
+ * that the next tending can give segments up. */
 static err_t shorten(struct storage *store, struct err *e)
 {
     if (atomic_load(&store->segments) <= STORE_SEGMENTS_MAX)

@@ -5,9 +5,9 @@
  *   group                    [D E F G] ---- waits - log | apply          forms while the one before it syncs
  *   group                                       [H ...] - waits ...
  *
- * The first caller of a group leads it: waits for the log, closes the group, does the work of all, wakes them. While one
- * group is applied the next one is already being synced. A group's object is used again: who waits in it waits for its
- * generation to pass. */
+ * The first caller of a group leads it: waits for the log, closes the group, does the work of all,
+ * wakes them. While one group is applied the next one is already being synced. A group's object is
+ * used again: who waits in it waits for its generation to pass. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -200,7 +200,7 @@ static err_t submit(struct storage *store, struct call *call, struct err *e)
     return call->rc;
 }
 
-/* ---- The calls ---------------------------------------------------------------------------------------------- */
+/* ---- The calls ------------------------------------------------------------------------------- */
 
 err_t store_namespace_check(const struct storage *store, uint32_t ns, struct err *e)
 {

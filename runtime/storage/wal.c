@@ -55,9 +55,10 @@ static err_t break_log(struct wal *wal, err_t rc)
     return rc;
 }
 
-/* ---- Spares ------------------------------------------------------------------------------------------------- */
+/* ---- Spares ---------------------------------------------------------------------------------- */
 
-/* Makes the next segment. Called with the lock held and `preparing` not set; leaves the lock while it works. */
+/* Makes the next segment. Called with the lock held and `preparing` not set; leaves the lock while
+ * it works. */
 static err_t prepare(struct wal *wal, struct err *e)
 {
     assert(!wal->preparing && wal->spare_count < WAL_SPARES_MAX);
@@ -97,7 +98,8 @@ size_t wal_spares(struct wal *wal)
     return count;
 }
 
-/* Spares of another size than the configuration's now asks for are given up, the youngest first: no hole. */
+/* Spares of another size than the configuration's now asks for are given up, the youngest first: no
+ * hole. */
 static err_t drop_odd_spares(struct wal *wal, struct err *e)
 {
     bool odd = false;
@@ -163,7 +165,7 @@ err_t wal_open(struct env *env, const struct wal_config *config, wal_visit *visi
     return ERR_OK;
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------------ */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 size_t wal_capacity(const struct wal *wal)
 {

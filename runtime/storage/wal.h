@@ -5,11 +5,14 @@
  *   wal/0000000000000009.seg   spare: header and zeros
  *   wal/000000000000000a.new   being made: no segment until its bytes are durable and it is renamed
  *
- * 1. A name ending in .seg is a whole segment: header, full size, all of it durable. Numbers have no hole.
- * 2. A batch is one pwritev and one fdatasync; the next is written only after that sync. So at most one batch, the
- *    last, is not durable, and after a crash any part of it may be there: the log ends at the first batch that does
- *    not validate. A valid batch with a higher number behind that place is damage, never an end (trap D34).
- * 3. A failed write or sync is never retried: the log is broken, and every later call says so (trap D32).
+ * 1. A name ending in .seg is a whole segment: header, full size, all of it durable. Numbers have
+ *    no hole.
+ * 2. A batch is one pwritev and one fdatasync; the next is written only after that sync. So at most
+ *    one batch, the last, is not durable, and after a crash any part of it may be there: the log
+ *    ends at the first batch that does not validate. A valid batch with a higher number behind that
+ *    place is damage, never an end (trap D34).
+ * 3. A failed write or sync is never retried: the log is broken, and every later call says so (trap
+ *    D32).
  *
  * Threads: wal_write, wal_free_oldest: one at a time. wal_prepare: any thread, beside them. */
 #pragma once
@@ -41,16 +44,17 @@ typedef err_t wal_visit(void *user, const struct wal_place *place, const struct 
 
 /* Makes the directory and a first segment. The directory may exist, and be empty. */
 MUST_USE err_t wal_create(struct env *env, const struct wal_config *config, struct err *e);
-/* Reads the whole log through `visit`, then makes its end durable and stands ready to write behind it. ERR_DATA_LOSS
- * names segment and offset of damage; ERR_UPGRADE_REQUIRED: written by a later version. Nothing but unfinished files
- * and the last batch (rewritten with its own bytes) is touched. */
+/* Reads the whole log through `visit`, then makes its end durable and stands ready to write behind
+ * it. ERR_DATA_LOSS names segment and offset of damage; ERR_UPGRADE_REQUIRED: written by a later
+ * version. Nothing but unfinished files and the last batch (rewritten with its own bytes) is
+ * touched. */
 MUST_USE err_t wal_open(struct env *env, const struct wal_config *config, wal_visit *visit,
                         void *user, struct wal **ret, struct err *e);
 void wal_close(struct wal *wal); /* closes files, writes nothing; NULL is welcome */
 
-/* Writes the batch behind the last one and syncs it; `*number` is its own. ERR_TOO_LARGE: more than a segment holds;
- * ERR_DISK_FULL while the log is not broken: no room for a new segment, nothing was written. After any other error
- * the log is broken. */
+/* Writes the batch behind the last one and syncs it; `*number` is its own. ERR_TOO_LARGE: more than
+ * a segment holds; ERR_DISK_FULL while the log is not broken: no room for a new segment, nothing
+ * was written. After any other error the log is broken. */
 MUST_USE err_t wal_write(struct wal *wal, struct wal_batch *batch, uint64_t *number, struct err *e);
 /* The largest batch, in bytes as wal_batch_bytes() counts. */
 size_t wal_capacity(const struct wal *wal);
@@ -67,6 +71,6 @@ size_t wal_spares(struct wal *wal);
 
 /* Gives up the oldest segment, which must not be the one being written. Durable when it returns. */
 MUST_USE err_t wal_free_oldest(struct wal *wal, struct err *e);
-/* Makes one spare segment if fewer than `spares` wait; `*more`: another call would make one more. ERR_DISK_FULL:
- * nothing has changed. */
+/* Makes one spare segment if fewer than `spares` wait; `*more`: another call would make one more.
+ * ERR_DISK_FULL: nothing has changed. */
 MUST_USE err_t wal_prepare(struct wal *wal, bool *more, struct err *e);

@@ -7,8 +7,9 @@
 #include "base/codec.h"
 #include "base/crc32c.h"
 
-/* Below it a copy costs less than one more part of the system call; above, at most WAL_BATCH_MAX / BORROW_MIN parts
- * are borrowed, and with the scratch between them the parts stay below the kernel's IOV_MAX of 1024. */
+/* Below it a copy costs less than one more part of the system call; above, at most WAL_BATCH_MAX /
+ * BORROW_MIN parts are borrowed, and with the scratch between them the parts stay below the
+ * kernel's IOV_MAX of 1024. */
 enum { BORROW_MIN = 32 << 10 };
 static const uint8_t zeros[WAL_BLOCK];
 
@@ -106,7 +107,7 @@ void wal_batch_part(struct wal_batch *batch, struct bytes part)
     batch->length += part.len;
 }
 
-/* ---- Records ------------------------------------------------------------------------------------------------ */
+/* ---- Records --------------------------------------------------------------------------------- */
 
 static void record_begin(struct wal_batch *batch, enum wal_kind kind)
 {
@@ -231,7 +232,7 @@ void wal_batch_local(struct wal_batch *batch, uint32_t kind, struct bytes value)
     record_end(batch);
 }
 
-/* ---- The whole ---------------------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 size_t wal_batch_bytes(const struct wal_batch *batch)
 {

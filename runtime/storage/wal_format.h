@@ -1,8 +1,8 @@
 /* The bytes of the write-ahead log. Little-endian; every crc is a CRC-32C.
  *
- *   segment   | header block | batch ... batch | zeros (or what an earlier life left) |      a file, dir/wal/<number>.seg
- *   header    | "FLOTWAL\n" | format u32 | 0 u32 | number u64 | incarnation u64 | bytes u64 | crc u32 | zeros to 4096 |
- *   batch     | length u32 | crc u32 | number u64 | records u32 | 0 u32 | record ... record | zeros to a multiple of 4096 |
+ *   segment   | header block | batch ... batch | zeros, or what an earlier life left |
+ *   header    | "FLOTWAL\n" | format u32 | 0 u32 | number u64 | incarnation u64 | bytes u64 | crc u32 | zeros |
+ *   batch     | length u32 | crc u32 | number u64 | records u32 | 0 u32 | record ... record | zeros |
  *   record    | kind u8 | 0 u8 | 0 u16 | length u32 | payload: length bytes |
  *
  *   APPEND    region u64, term u64, vote u64, commit u64, first u64, count u32, 0 u32, then count times:
@@ -12,10 +12,11 @@
  *   GONE      region u64, peer u64, conf_ver u64, version u64
  *   LOCAL     kind u32, 0 u32, the rest is its bytes
  *
- * 1. `length` of a batch counts header and records, not the padding. Its crc covers them (its own field as zero) and
- *    begins with the segment's number and the store's incarnation: a batch of the segment's earlier life, or of another
- *    store, is no batch.
- * 2. Every length is compared with what holds it before anybody allocates or reads by it. Fields shown as 0 are 0.
+ * 1. `length` of a batch counts header and records, not the padding. Its crc covers them (its own
+ *    field as zero) and begins with the segment's number and the store's incarnation: a batch of
+ *    the segment's earlier life, or of another store, is no batch.
+ * 2. Every length is compared with what holds it before anybody allocates or reads by it. Fields
+ *    shown as 0 are 0.
  * 3. Batches are numbered 1, 2, 3 ... without a hole, over all segments. */
 #pragma once
 
@@ -92,22 +93,24 @@ MUST_USE err_t wal_format_take_segment_header(struct bytes in, struct wal_segmen
 
 /* `out` has WAL_BATCH_HEADER bytes; the crc field is written as given (0 while it is computed). */
 void wal_format_batch_header(const struct wal_batch_header *header, uint8_t *out);
-/* ERR_SHORT; ERR_CORRUPTION: no batch can begin like this with `room` bytes left in its segment. The crc is not checked:
- * the caller reads `length` bytes first. */
+/* ERR_SHORT; ERR_CORRUPTION: no batch can begin like this with `room` bytes left in its segment.
+ * The crc is not checked: the caller reads `length` bytes first. */
 MUST_USE err_t wal_format_take_batch_header(struct bytes in, uint64_t room,
                                             struct wal_batch_header *ret);
 /* The crc of header and records; `whole` is length bytes, its crc field may hold anything. */
 uint32_t wal_format_batch_crc(uint32_t seed, struct bytes whole);
 
-/* Fixed parts of records, written at the cursor: the record header and what comes before variable bytes. `length` is
- * the payload's. */
+/* Fixed parts of records, written at the cursor: the record header and what comes before variable
+ * bytes. `length` is the payload's. */
 void wal_format_put_record(uint8_t **at, enum wal_kind kind, uint32_t length);
 void wal_format_put_append(uint8_t **at, uint64_t region, struct raft_hs hs, raft_index first,
                            uint32_t count);
 void wal_format_put_entry(uint8_t **at, raft_term term, uint8_t type, uint32_t length);
 
-/* Draws the next record, whole or not at all. ERR_SHORT: the input ends within it; ERR_CORRUPTION: not what the format
- * says; ERR_UPGRADE_REQUIRED: a kind from the future. The entries of an APPEND are checked here, once. */
+/* Draws the next record, whole or not at all. ERR_SHORT: the input ends within it; ERR_CORRUPTION:
+ * not what the format says; ERR_UPGRADE_REQUIRED: a kind from the future. The entries of an APPEND
+ * are checked here, once. */
 MUST_USE err_t wal_format_take_record(struct bytes *in, struct wal_record *ret);
-/* Draws the next entry of a checked APPEND; its index is the caller's to count. False: there is no more. */
+/* Draws the next entry of a checked APPEND; its index is the caller's to count. False: there is no
+ * more. */
 bool wal_format_take_entry(struct bytes *entries, struct raft_ent *ret);

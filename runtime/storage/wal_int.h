@@ -1,4 +1,5 @@
-/* What the files of the log share: wal.c (writing), wal_segment.c (files), wal_replay.c (reading back). */
+/* What the files of the log share: wal.c (writing), wal_segment.c (files), wal_replay.c (reading
+ * back). */
 #pragma once
 
 #include <stdatomic.h>
@@ -36,8 +37,8 @@ struct wal {
 
 /* "dir/<number>.<suffix>"; `out` has WAL_NAME_MAX bytes. */
 void wal_segment_path(const struct wal *wal, uint64_t number, const char *suffix, char *out);
-/* Lists the directory: live segments and spares into `live` (sorted, without a hole, files closed), freed ones into
- * `freed`; removes unfinished ones. */
+/* Lists the directory: live segments and spares into `live` (sorted, without a hole, files closed),
+ * freed ones into `freed`; removes unfinished ones. */
 MUST_USE err_t wal_segment_list(struct wal *wal, struct err *e);
 /* Opens the file if it is not, checks header and size. ERR_DATA_LOSS; ERR_UPGRADE_REQUIRED. */
 MUST_USE err_t wal_segment_open(struct wal *wal, struct wal_segment *segment, struct err *e);

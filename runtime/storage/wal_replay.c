@@ -122,7 +122,8 @@ static err_t visit_batch(struct replay *replay, size_t segment, uint64_t offset,
     return ERR_OK;
 }
 
-/* Nothing valid with a higher number may come at or behind `offset`; `hole` is where the log stopped. */
+/* Nothing valid with a higher number may come at or behind `offset`; `hole` is where the log
+ * stopped. */
 static err_t check_rest(struct replay *replay, size_t segment, uint64_t offset, size_t hole_segment,
                         uint64_t hole_offset, struct err *e)
 {
@@ -183,8 +184,9 @@ static err_t replay_segment(struct replay *replay, size_t segment, struct err *e
     return check_rest(replay, segment, offset, replay->end_segment, replay->end_offset, e);
 }
 
-/* The last batch may be in the page cache alone, if only the process died: it counts from now on, so its own bytes are
- * written again and synced (after a failed sync the cache may even be clean while the disk has less). */
+/* The last batch may be in the page cache alone, if only the process died: it counts from now on,
+ * so its own bytes are written again and synced (after a failed sync the cache may even be clean
+ * while the disk has less). */
 static err_t settle(struct replay *replay, struct err *e)
 {
     if (replay->number == 0)

@@ -4,9 +4,9 @@
  *   recycled       <m>.free  ->  rename <n>.new, directory sync, header, sync  ->  rename <n>.seg, directory sync
  *   freed          <m>.seg  ->  rename <m>.free, directory sync
  *
- * Zeros are written once in a file's life, so that a sync of the log changes no metadata (a growing or merely
- * allocated file makes every fdatasync a journal commit). What a recycled file still holds cannot be taken for a
- * batch: the crc begins with the segment's number. */
+ * Zeros are written once in a file's life, so that a sync of the log changes no metadata (a growing
+ * or merely allocated file makes every fdatasync a journal commit). What a recycled file still
+ * holds cannot be taken for a batch: the crc begins with the segment's number. */
 #include "wal_int.h"
 
 #include <assert.h>
@@ -48,7 +48,7 @@ void wal_segment_push_freed(struct wal *wal, uint64_t number)
     wal->freed[wal->freed_count++] = number;
 }
 
-/* ---- Listing ------------------------------------------------------------------------------------------------ */
+/* ---- Listing --------------------------------------------------------------------------------- */
 
 struct listing {
     struct wal *wal;
@@ -112,7 +112,8 @@ err_t wal_segment_list(struct wal *wal, struct err *e)
     if (rc != ERR_OK)
         return rc;
     wal->next = wal->live[wal->live_count - 1].number + 1;
-    /* The last process may have died between a rename and this: what was found here is relied upon. */
+    /* The last process may have died between a rename and this: what was found here is relied upon.
+     * */
     return env_dir_sync(wal->env, wal->dir, e);
 }
 
@@ -157,7 +158,7 @@ err_t wal_segment_open(struct wal *wal, struct wal_segment *segment, struct err 
     return ERR_OK;
 }
 
-/* ---- Making and freeing -------------------------------------------------------------------------------------- */
+/* ---- Making and freeing ---------------------------------------------------------------------- */
 
 static err_t fill(struct env_file *file, uint64_t bytes, struct err *e)
 {
@@ -189,7 +190,8 @@ static err_t write_header(struct wal *wal, struct env_file *file, uint64_t numbe
     return rc == ERR_OK ? env_file_sync(file, e) : rc;
 }
 
-/* A freed file of the right size becomes `to`; ERR_NOT_FOUND if it has another size and was removed instead. */
+/* A freed file of the right size becomes `to`; ERR_NOT_FOUND if it has another size and was removed
+ * instead. */
 static err_t reuse(struct wal *wal, uint64_t from, const char *to, struct env_file **ret,
                    struct err *e)
 {
