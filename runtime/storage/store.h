@@ -125,7 +125,8 @@ MUST_USE err_t storage_turn_add_local(struct storage_turn *turn, enum storage_lo
 uint32_t storage_turn_count(const struct storage_turn *turn);
 size_t storage_turn_bytes(const struct storage_turn *turn);
 void storage_turn_reset(struct storage_turn *turn); /* frees results */
-/* Bytes that one turn may hold: headers, bodies and local records; less than an entry's limit where segments are small. */
+/* Bytes that one turn may hold: headers, bodies and local records: an entry's limit, or less
+ * where segments are small. */
 size_t storage_turn_max(const struct storage *store);
 
 /* LOG lane: one entry of region 1 with all commands of the turn, stamped with `hlc` (packed), plus
