@@ -6,7 +6,7 @@
 --
 -- The file is Lua without io, os and friends: it may compute, it may not look around. Sizes are numbers of bytes or
 -- text with a unit (B KiB MiB GiB TiB, powers of 1024); durations are numbers in the unit that ends their name, or
--- text with a unit (ms s min h). Relative paths begin where the process was started. Changes need a restart, except
+-- text with a unit (ms s m h d). Relative paths begin where the process was started. Changes need a restart, except
 -- the scripts in policy.lua_dir, which are reloaded when they change.
 return {
   -- The directory that holds everything: identity, write-ahead log, RocksDB, console socket. `flotilla init` makes
@@ -87,7 +87,7 @@ return {
     -- A new connection says hello within this time, or is closed.
     hello_ms = '5s',
     -- A connection without a frame for so long is closed; a ping keeps it.
-    idle_ms = '5min',
+    idle_ms = '5m',
   },
 
   -- The way of a request from the wire to the disk.

@@ -11,7 +11,7 @@
 --             boolean
 --             integer   a whole number
 --             size      bytes: a number, or text with a unit: B KiB MiB GiB TiB (powers of 1024)
---             duration  a number, in the unit that ends the name (_ms, _s), or text with a unit: ms s min h
+--             duration  a number, in the unit that ends the name (_ms, _s), or text with a unit: ms s m h d
 --             table     of more `options`
 --   default   in the same forms; for text, '' means what `empty` says
 --   min, max  both included
@@ -83,9 +83,9 @@ return {
       doc = 'Bodies of unanswered requests of all connections; above that: SERVER_IS_BUSY. 0: a share of memory_bytes.' },
     { name = 'backlog_max', type = 'size', default = '64MiB', min = '1MiB', max = '4GiB',
       doc = 'Answers that a slow client has not read yet; above that, its connection is closed.' },
-    { name = 'hello_ms', type = 'duration', default = '5s', min = '100ms', max = '5min',
+    { name = 'hello_ms', type = 'duration', default = '5s', min = '100ms', max = '5m',
       doc = 'A new connection says hello within this time, or is closed.' },
-    { name = 'idle_ms', type = 'duration', default = '5min', min = '1s', max = '24h',
+    { name = 'idle_ms', type = 'duration', default = '5m', min = '1s', max = '24h',
       doc = 'A connection without a frame for so long is closed; a ping keeps it.' },
   } },
 
@@ -111,12 +111,12 @@ return {
   { name = 'hlc', type = 'table', doc = 'The hybrid logical clock, which stamps every write.', options = {
     { name = 'max_offset_ms', type = 'duration', default = '500ms', min = 1, max = '10s',
       doc = 'A stamp further ahead of this clock is refused.' },
-    { name = 'window_ms', type = 'duration', default = '500ms', min = '100ms', max = '1min',
+    { name = 'window_ms', type = 'duration', default = '500ms', min = '100ms', max = '1m',
       doc = 'How far ahead the upper bound is saved, so that stamps never run back after a crash.' },
   } },
 
   { name = 'tso', type = 'table', doc = 'The timestamp oracle.', options = {
-    { name = 'window_ms', type = 'duration', default = '500ms', min = '100ms', max = '1min',
+    { name = 'window_ms', type = 'duration', default = '500ms', min = '100ms', max = '1m',
       doc = 'How far ahead the window is saved.' },
     { name = 'count_max', type = 'integer', default = 65536, min = 1, max = 262144,
       doc = 'Stamps of one request.' },
@@ -133,7 +133,7 @@ return {
       doc = "Of the policies' Lua state." },
     { name = 'instructions', type = 'integer', default = 50000000, min = 10000, max = 1000000000000,
       doc = 'Lua instructions of one plan.' },
-    { name = 'deadline_ms', type = 'duration', default = '1s', min = '10ms', max = '10min',
+    { name = 'deadline_ms', type = 'duration', default = '1s', min = '10ms', max = '10m',
       doc = 'Of one plan, by the clock.' },
     { name = 'session_memory_bytes', type = 'size', default = '64MiB', min = '1MiB', max = '4GiB',
       doc = 'Of the Lua state of a console or an admin verb.' },

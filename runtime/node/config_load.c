@@ -272,6 +272,8 @@ err_t config_load(struct bytes text, const char *name, struct node_config *ret,
     struct value *given;
     err_t rc = script_load_table_text(text, name, &given, e);
     if (rc != ERR_OK) {
+        if (strstr(e->msg, name) == NULL)
+            err_wrap(e, rc, "%s", name);
         if (report_text != NULL)
             (void)!buf_printf(report_text, "%s\n", e->msg);
         return rc;

@@ -9,35 +9,18 @@
 #include <stdlib.h>
 
 #include "base/nearest.h"
+#include "base/units.h"
 
 enum { NAMES_MAX = 64, UNIX_PATH_MAX = 107 };
 
-struct unit {
-    const char *name;
-    uint64_t factor;
-};
-static const struct unit sizes[] = {
-    { "TiB", 1ull << 40 },
-    { "GiB", 1ull << 30 },
-    { "MiB", 1ull << 20 },
-    { "KiB", 1ull << 10 },
-    { "B", 1 },
-};
-static const struct unit durations[] = {
-    /* of a millisecond */
-    { "h", 3600000 },
-    { "min", 60000 },
-    { "s", 1000 },
-    { "ms", 1 },
-};
-enum { SIZES = sizeof sizes / sizeof sizes[0], DURATIONS = sizeof durations / sizeof durations[0] };
-
-/* What kind of number an option is: its units, and how many of the smallest one its base unit has. */
+/* What kind of number an option is. Text with a unit is parsed to the smallest one; `base` of those
+ * make one of the option's own (bytes; milliseconds or seconds, as its name ends). */
 struct measure {
-    const struct unit *units;
-    size_t count;
+    const char *what, *example;
+    err_t (*parse)(const char *text, uint64_t *ret, struct err *e); /* NULL: no units */
+    void (*print)(uint64_t x, char out[UNITS_TEXT_MAX]);
     uint64_t base;
-    const char *what, *allowed, *example;
+    const char *base_name;
 };
 
 struct checker {
@@ -169,16 +152,14 @@ static const char *described(const struct value *v, char *out, size_t cap)
     return out;
 }
 
-/* 5242880 as "5MiB"; a number that no unit divides stays as it is. */
-static const char *shown(uint64_t x, const struct measure *m, char *out, size_t cap)
+/* 5242880 as "5MiB". */
+static const char *shown(uint64_t x, const struct measure *m, char out[UNITS_TEXT_MAX])
 {
-    uint64_t small = x * m->base;
-    for (size_t i = 0; x > 0 && i < m->count; i++)
-        if (small % m->units[i].factor == 0) {
-            snprintf(out, cap, "%" PRIu64 "%s", small / m->units[i].factor, m->units[i].name);
-            return out;
-        }
-    snprintf(out, cap, "%" PRIu64, x);
+    uint64_t small;
+    if (m->print != NULL && !__builtin_mul_overflow(x, m->base, &small))
+        m->print(small, out);
+    else
+        snprintf(out, UNITS_TEXT_MAX, "%" PRIu64, x);
     return out;
 }
 
@@ -186,64 +167,46 @@ static const char *shown(uint64_t x, const struct measure *m, char *out, size_t 
 
 static struct measure measure_of(const struct value *option)
 {
+    struct bytes name = name_of(option);
+    bool seconds = name.len > 2 && memcmp(name.data + name.len - 2, "_s", 2) == 0;
     if (is_type(option, "size"))
-        return (struct measure){
-            sizes, SIZES, 1, "size", "B, KiB, MiB, GiB or TiB (powers of 1024)", "'64MiB'"
-        };
-    if (is_type(option, "duration")) {
-        struct bytes name = name_of(option);
-        bool seconds = name.len > 2 && memcmp(name.data + name.len - 2, "_s", 2) == 0;
-        return (struct measure){ durations,  DURATIONS,         seconds ? 1000 : 1,
-                                 "duration", "ms, s, min or h", "'500ms'" };
-    }
-    return (struct measure){ NULL, 0, 1, "whole number", "", "3" };
+        return (
+            struct measure){ "size", "'64MiB'", units_parse_bytes, units_print_bytes, 1, "bytes" };
+    if (is_type(option, "duration"))
+        return (struct measure){ "duration",
+                                 "'500ms'",
+                                 units_parse_ns,
+                                 units_print_ns,
+                                 seconds ? 1000000000 : 1000000,
+                                 seconds ? "seconds" : "milliseconds" };
+    return (struct measure){ "whole number", "3", NULL, NULL, 1, "" };
 }
 
 /* "64MiB" in units of the base. False, and what is wrong with it in `why`. */
 static bool parse_text(struct bytes text, const struct measure *m, uint64_t *ret, char *why,
                        size_t cap)
 {
-    size_t digits = 0;
-    uint64_t n = 0;
-    bool overflows = false;
-    while (digits < text.len && text.data[digits] >= '0' && text.data[digits] <= '9')
-        overflows |= __builtin_mul_overflow(n, 10, &n) ||
-                     __builtin_add_overflow(n, text.data[digits++] - '0', &n);
-    size_t at = digits;
-    while (at < text.len && text.data[at] == ' ')
-        at++;
-    int rest = (int)(text.len - at);
-    const char *unit = (const char *)text.data + at;
-    if (digits == 0) {
-        snprintf(why, cap, "does not begin with a whole number; write for example %s", m->example);
+    char copy[64], shortened[64];
+    uint64_t n;
+    struct err e = { 0 };
+    snprintf(copy, sizeof copy, "%.*s", (int)text.len, (const char *)text.data);
+    snprintf(shortened, sizeof shortened, "\"%.40s\" is ", copy);
+    if (text.len > 0 && strspn(copy, "0123456789") == text.len && text.len < sizeof copy) {
+        snprintf(why, cap, "has no unit; write a number without quotes, or one such as %s",
+                 m->example);
         return false;
     }
-    if (rest == 0) {
-        snprintf(why, cap, "has no unit; write a number without quotes, or add one of %s",
-                 m->allowed);
+    if (m->parse(copy, &n, &e) != ERR_OK) { /* its message begins with the text, as ours does */
+        size_t skip = strncmp(e.msg, shortened, strlen(shortened)) == 0 ? strlen(shortened) : 0;
+        snprintf(why, cap, "is %s", e.msg + skip);
         return false;
     }
-    for (size_t i = 0; i < m->count; i++) {
-        if ((size_t)rest != strlen(m->units[i].name) ||
-            memcmp(unit, m->units[i].name, (size_t)rest) != 0)
-            continue;
-        if (overflows || __builtin_mul_overflow(n, m->units[i].factor, &n)) {
-            snprintf(why, cap, "is larger than any number here");
-            return false;
-        }
-        if (n % m->base != 0) {
-            snprintf(why, cap, "is not a whole number of seconds, the unit of this option");
-            return false;
-        }
-        *ret = n / m->base;
-        return true;
+    if (n % m->base != 0) {
+        snprintf(why, cap, "is not a whole number of %s, the unit of this option", m->base_name);
+        return false;
     }
-    if (rest > 1 && unit[0] == '.' && unit[1] >= '0' && unit[1] <= '9')
-        snprintf(why, cap, "is not a whole number; use a smaller unit: %s", m->allowed);
-    else
-        snprintf(why, cap, "has the unit \"%.*s\", which is none; use %s", rest > 20 ? 20 : rest,
-                 unit, m->allowed);
-    return false;
+    *ret = n / m->base;
+    return true;
 }
 
 static bool parse_number(const struct value *v, const struct measure *m, uint64_t *ret, char *why,
@@ -253,11 +216,11 @@ static bool parse_number(const struct value *v, const struct measure *m, uint64_
         *ret = v->u64;
         return true;
     }
-    if (v->kind == VALUE_BYTES && m->units != NULL)
+    if (v->kind == VALUE_BYTES && m->parse != NULL)
         return parse_text(buf_bytes(&v->bytes), m, ret, why, cap);
     if (v->kind != VALUE_NUMBER) {
         snprintf(why, cap, "is no %s; write %s%s", m->what,
-                 m->units != NULL ? "a number or text with a unit, for example " : "for example ",
+                 m->parse != NULL ? "a number or text with a unit, for example " : "for example ",
                  m->example);
         return false;
     }
@@ -285,20 +248,20 @@ static bool check_number(struct checker *c, const char *path, const struct value
                          const struct value *v, struct value *ret)
 {
     struct measure m = measure_of(option);
-    char is[120], why[200], limit[40], have[40];
+    char is[120], why[200], limit[UNITS_TEXT_MAX], have[UNITS_TEXT_MAX];
     uint64_t n, min = 0, max = UINT64_MAX;
     if (!parse_number(v, &m, &n, why, sizeof why)) {
         config_report_add(c->report, path, "%s %s", described(v, is, sizeof is), why);
         return false;
     }
     if (bound(option, "min", &m, &min) && n < min) {
-        config_report_add(c->report, path, "%s is too small; the least is %s",
-                          shown(n, &m, have, sizeof have), shown(min, &m, limit, sizeof limit));
+        config_report_add(c->report, path, "%s is too small; the least is %s", shown(n, &m, have),
+                          shown(min, &m, limit));
         return false;
     }
     if (bound(option, "max", &m, &max) && n > max) {
-        config_report_add(c->report, path, "%s is too large; the most is %s",
-                          shown(n, &m, have, sizeof have), shown(max, &m, limit, sizeof limit));
+        config_report_add(c->report, path, "%s is too large; the most is %s", shown(n, &m, have),
+                          shown(max, &m, limit));
         return false;
     }
     value_put_u64(ret, n);
