@@ -89,11 +89,26 @@ static uint64_t seed(const void *mixed_in)
     return s;
 }
 
+/* Sleeps until the socket or the clock has something, at most `timeout_ms` (-1: no bound of its own). */
+static void wait_once(struct flotilla *f, int timeout_ms)
+{
+    int most = flotilla_timeout(f);
+    if (timeout_ms < 0 || (most >= 0 && most < timeout_ms))
+        timeout_ms = most;
+    struct pollfd p = { .fd = flotilla_fd(f), .events = flotilla_events(f) };
+    if (timeout_ms < 0 && p.fd < 0)
+        return; /* nothing is asked, nothing will come */
+    poll(&p, 1, timeout_ms);
+}
+
 static int connect_once(struct flotilla *f, struct flotilla_error *error)
 {
     f->want_open = true;
-    while (f->state != CLIENT_READY && f->failures == 0)
-        flotilla_wait(f, -1);
+    flotilla_process(f);
+    while (f->state != CLIENT_READY && f->failures == 0) {
+        wait_once(f, -1);
+        flotilla_process(f);
+    }
     f->want_open = false;
     if (f->state == CLIENT_READY)
         return FLOTILLA_OK;
@@ -226,13 +241,7 @@ size_t flotilla_wait(struct flotilla *f, int timeout_ms)
     flotilla_process(f);
     if (f->completed != before || f->busy)
         return f->completed - before;
-    int most = flotilla_timeout(f);
-    if (timeout_ms < 0 || (most >= 0 && most < timeout_ms))
-        timeout_ms = most;
-    struct pollfd p = { .fd = flotilla_fd(f), .events = flotilla_events(f) };
-    if (timeout_ms < 0 && p.fd < 0)
-        return 0; /* nothing is asked, nothing will come */
-    poll(&p, 1, timeout_ms);
+    wait_once(f, timeout_ms);
     flotilla_process(f);
     return f->completed - before;
 }
