@@ -36,6 +36,7 @@ enum pd_kind { PD_SPLIT = 1, PD_MOVE = 2, PD_MERGE = 3, PD_TRANSFER_LEADER = 4 }
 struct pd_proposal {
     enum pd_kind kind;
     uint64_t region_id, from_store, to_store;
+    uint64_t conf_ver, version; /* the region's epoch in the view: a proposal for another one is stale */
     struct buf split_key;
     char reason[240];
 };

@@ -232,7 +232,13 @@ static int l_require(lua_State *L)
         return 1;
     lua_pop(L, 1);
     script_state_descend(L);
-    if (script_sources_load(s->sources, L, name) != 0)
+    int status = script_sources_load(s->sources, L, name);
+    if (status == LUA_ERRRUN) { /* no such file: the fault is in the line that asks for it */
+        luaL_where(L, 1);
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+    }
+    if (status != 0)
         return lua_error(L);
     lua_pushvalue(L, 1);
     lua_pushboolean(L, 0);

@@ -41,7 +41,8 @@ const char *script_sources_digest(const struct script_sources *s);
 bool script_sources_find(const struct script_sources *s, const char *name,
                          struct bytes *ret); /* s may be NULL */
 
-/* Pushes the compiled chunk of module "lib.args" (file lib/args.lua) and answers 0, or an error text and non-zero. */
+/* Pushes the compiled chunk of module "lib.args" (file lib/args.lua) and answers 0, or an error text and non-zero:
+ * LUA_ERRRUN if there is no such file. */
 int script_sources_load(const struct script_sources *s, lua_State *L, const char *module);
 /* The same for any text; chunk "@name" makes errors say "name:12:". Refuses bytecode. */
 int script_sources_compile(lua_State *L, struct bytes text, const char *chunk);

@@ -19,6 +19,7 @@ enum {
     TICK_HEAVY = 8,
     HEAVY = 256 << 10,  /* bytes of a block that makes a state heavy */
     DEBT_MAX = 1 << 20, /* bytes allocated between two ticks */
+    GRACE = 16,         /* the last 1/16 of the memory is there to fail in good order */
     BYTES_PER_INSTRUCTION = 64,
     C_STACK_MAX = 192 << 10, /* bytes of nested C frames in one run; a thread has at least 1 MiB */
 };
@@ -57,12 +58,14 @@ static void *allocate(void *user, void *block, size_t old_size, size_t size)
     }
     if (size > old_size) {
         s->allocations += s->L != NULL;
-        bool refused = s->memory - old_size + size > s->memory_max ||
-                       (s->fail_at != 0 && s->allocations >= s->fail_at);
-        if (refused && s->L != NULL) {
+        uint64_t after = s->memory - old_size + size;
+        bool refused = after > s->memory_max || (s->fail_at != 0 && s->allocations >= s->fail_at);
+        if (s->L != NULL && (refused || after > s->memory_max - s->memory_max / GRACE)) {
             if (s->breach == ERR_OK)
                 s->breach = ERR_NOMEM;
-            return NULL;
+            if (refused)
+                return NULL;
+            arm(s, 1); /* the hook can say where, a refusal cannot */
         }
     }
     void *moved = realloc(block, size);
@@ -201,6 +204,10 @@ static int enter(lua_State *L)
     struct entry *entry = lua_touserdata(L, 1);
     struct script_state *s = entry->s;
     lua_settop(L, 0);
+    if (s->memory >
+        s->memory_max /
+            2) /* LuaJIT collects at its own pace; an earlier run's garbage is not this one's */
+        lua_gc(L, LUA_GCCOLLECT, 0);
     lua_pushcfunction(L, on_error);
     lua_pushcfunction(L, entry->body);
     lua_pushlightuserdata(L, entry->arg);
