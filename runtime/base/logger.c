@@ -17,10 +17,10 @@
 #include "base/utf8.h"
 
 enum {
-    KINDS = 256,        /* kinds of lines that are counted apart; a power of two */
-    PROBES = 8,         /* places looked at before two kinds share a count */
-    RESERVE = 32,       /* kept free for truncated=true and the end of the line */
-    MESSAGE_MAX = 1024, /* bytes */
+    KINDS = 256,       /* kinds of lines that are counted apart; a power of two */
+    PROBES = 8,        /* places looked at before two kinds share a count */
+    RESERVE = 32,      /* kept free for truncated=true and the end of the line */
+    MESSAGE_MAX = 512, /* bytes; each may become six */
     RING_WORDS = (LOGGER_RING_LINE_MAX + 8) / 8, /* length, then text */
 };
 
@@ -188,6 +188,18 @@ static void put_field(struct line *line, const struct logger_field *f)
     case LOGGER_FIELD_END:
         return;
     }
+}
+
+/* Adds a field whole, or leaves it out and answers false: a shorter one may still fit. */
+static bool add_field(struct line *line, struct logger_field f)
+{
+    size_t before = line->len;
+    put_field(line, &f);
+    bool fits = !line->full;
+    if (!fits)
+        line->len = before;
+    line->full = false;
+    return fits;
 }
 
 /* RFC 3339 in UTC with milliseconds. The calendar is worked out here: gmtime's is libc's, and
@@ -403,27 +415,15 @@ static void emit(struct logger *l, uint64_t wall_ns, enum logger_level level, co
     if (msg.len > MESSAGE_MAX)
         msg.len = MESSAGE_MAX;
     put_pair(&line, "msg", msg, true);
-    if (l->name != NULL)
-        put_pair(&line, "node", BYTES(l->name), true);
-    if (suppressed > 0) {
-        put_key(&line, "suppressed");
-        put_format(&line, "%u", suppressed);
-    }
-    bool truncated = line.full;
-    for (const struct logger_field *f = fields + 1; f->kind != LOGGER_FIELD_END; f++) {
-        size_t before = line.len;
-        put_field(&line, f);
-        if (line.full) { /* this one does not fit: leave it out whole, a shorter one may still */
-            line.len = before;
-            line.full = false;
-            truncated = true;
-        }
-    }
+    bool whole = l->name == NULL || add_field(&line, logger_text("node", l->name));
+    if (suppressed > 0)
+        whole &= add_field(&line, logger_u64("suppressed", suppressed));
+    for (const struct logger_field *f = fields + 1; f->kind != LOGGER_FIELD_END; f++)
+        whole &= add_field(&line, *f);
     line.max = sizeof line.text;
-    if (truncated) {
-        put_key(&line, "truncated");
-        put_text(&line, "true");
-    }
+    if (!whole)
+        whole = add_field(&line, logger_bool("truncated", true));
+    assert(whole && !line.full); /* RESERVE is for this */
     put_text(&line, line.json ? "}\n" : "\n");
     if (l->ring != NULL)
         ring_put(l, line.text, line.len - 1);

@@ -185,6 +185,26 @@ TEST(logger_long_lines_lose_fields_and_stay_well_formed)
     end(l, &w);
 }
 
+/* Found by fuzzing: a name that did not fit was cut in the middle of its quotes. */
+TEST(logger_long_names_and_messages_leave_the_line_well_formed)
+{
+    static char name[6000];
+    memset(name, '\n', sizeof name - 1);
+    for (enum logger_format f = LOGGER_LOGFMT; f <= LOGGER_JSON; f++) {
+        struct world w = { .now = 1 };
+        struct logger *l = logger_new(&(struct logger_config){
+            .format = f, .wall = world_wall, .write = world_write, .user = &w, .name = name });
+        logger_write(l, LOGGER_WARN, name, (struct logger_field[]){ { 0 }, { 0 } });
+        const char *out = text(&w);
+        CHECK_CONTAINS(out, "truncated");
+        CHECK(strstr(out, "node") == NULL);
+        json_t *o = json_loads(out, 0, NULL);
+        CHECK((o != NULL) == (f == LOGGER_JSON));
+        json_decref(o);
+        end(l, &w);
+    }
+}
+
 TEST(logger_floods_are_cut_and_counted)
 {
     struct world w;

@@ -177,7 +177,7 @@ static void draw_message(struct prng *chance, struct buf *b, unsigned depth)
                 draw_message(chance, &inner, 1);
             else
                 for (uint64_t k = prng_below(chance, 20); k > 0; k--)
-                    CHECK_EQ(buf_append(&inner, bytes_from("strong" + k % 6, 1)), ERR_OK);
+                    CHECK_EQ(buf_append(&inner, bytes_from(&"strong"[k % 6], 1)), ERR_OK);
             put_loose(b, chance,
                       inner.len + (prng_chance(chance, 1, 30) ? prng_below(chance, 300) : 0));
             CHECK_EQ(buf_append(b, buf_bytes(&inner)), ERR_OK);
