@@ -258,6 +258,7 @@ err_t node_console_open(struct env *env, struct logger *log, struct script_host 
             .inflight_bytes_max = 32 << 20,
             .backlog_max = 32 << 20,
             .hello_ms = 5000,
+            .slow_ms = 30000,
             .idle_ms = config->idle_ms,
         },
         .handlers = c->handlers,

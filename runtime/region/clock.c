@@ -59,7 +59,7 @@ err_t region_clock_open(struct region *r, struct err *e)
                             .saved_bound_ms = bound_ms,
                         });
     uint64_t ahead = hlc_ahead(&r->clock, wall_ms(r));
-    if (ahead > r->config.max_offset_ms)
+    if (ahead > r->config.max_offset_ms + r->config.hlc_window_ms) /* more than a quick restart */
         logger_warn(r->log, "the wall clock is behind the last run's: stamps go on from there",
                     logger_u64("behind_ms", ahead));
     r->watch_ns = (uint64_t)(r->config.max_offset_ms / 4 + 1) * 1000000;

@@ -20,6 +20,7 @@ struct reader {
     struct env_file *file;
     uint64_t bytes; /* of the segment */
     uint32_t seed;
+    size_t ahead;    /* bytes to read at least: WINDOW when going through, 0 for one batch */
     uint64_t offset; /* of the window */
     struct buf window;
 };
@@ -30,7 +31,7 @@ static err_t peek(struct reader *reader, uint64_t offset, size_t len, struct byt
 {
     assert(offset + len <= reader->bytes);
     if (offset < reader->offset || offset + len > reader->offset + reader->window.len) {
-        size_t want = len > WINDOW ? len : WINDOW;
+        size_t want = len > reader->ahead ? len : reader->ahead;
         if (want > reader->bytes - offset)
             want = (size_t)(reader->bytes - offset);
         buf_clear(&reader->window);
@@ -152,6 +153,7 @@ static err_t replay_segment(struct replay *replay, size_t segment, struct err *e
     if (rc != ERR_OK)
         return rc;
     replay->reader.file = file->file;
+    replay->reader.ahead = WINDOW;
     replay->reader.bytes = file->bytes;
     replay->reader.seed = wal_format_seed(file->number, replay->wal->config.incarnation);
     replay->reader.offset = 0;
