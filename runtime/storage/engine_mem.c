@@ -131,7 +131,7 @@ static size_t mem_batch_bytes(const struct engine_batch *batch)
     return batch->rows.len;
 }
 
-/* Applies the rows of a batch to the tables. The rows are ours, or passed their hash; lengths are checked all the same. */
+/* Applies the rows of a batch. They are ours, or passed their check; lengths are looked at all the same. */
 static err_t apply_rows(struct engine *engine, struct bytes rows, uint64_t n)
 {
     while (rows.len > 0) {

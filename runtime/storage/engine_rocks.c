@@ -647,7 +647,7 @@ static void rocks_stats(struct engine *engine, struct engine_stats *ret)
         .stalled = property(engine, "rocksdb.is-write-stopped") != 0 ||
                    property(engine, "rocksdb.actual-delayed-write-rate") != 0,
     };
-    /* RocksDB's own estimate of live data leaves out files of level 0 that overlap, which here is most of a young store. */
+    /* RocksDB's estimate of live data leaves out files of level 0 that overlap: most of a young store. */
     ret->approximate_bytes =
         property_all(engine, "rocksdb.live-sst-files-size") + ret->memtable_bytes;
 }

@@ -41,39 +41,53 @@ void store_stage_leave(struct store_stage *stage)
 
 /* ---- The latch ------------------------------------------------------------------------------- */
 
+/* Whoever is told of the latch may end the process: so nobody is told before the mark is left. */
 err_t storage_latched(const struct storage *store, struct err *e)
 {
     if (!atomic_load_explicit(&store->latched, memory_order_acquire))
         return ERR_OK;
+    env_lock_enter(store->latch_lock);
+    env_lock_leave(store->latch_lock);
     if (e != NULL)
         *e = store->latch;
     return store->latch.code;
+}
+
+/* Where the reason cannot be written the name alone is the mark: on a disk without room it still finds its place. */
+static void leave_mark(struct storage *store)
+{
+    char *mark = store_join(store->path, "PANIC");
+    struct env_file *file = NULL;
+    struct err why = { 0 };
+    struct buf text = { 0 };
+    err_t rc = buf_printf(&text, "%s: %s\n", err_name(store->latch.code), store->latch.msg);
+    if (rc == ERR_OK)
+        rc = env_write_file(store->env, mark, buf_bytes(&text), &why);
+    if (rc != ERR_OK)
+        rc = env_file_open(store->env, mark, ENV_OPEN_WRITE | ENV_OPEN_CREATE, &file, &why);
+    if (rc == ERR_OK && file != NULL)
+        rc = env_dir_sync(store->env, store->path, &why);
+    if (rc != ERR_OK)
+        logger_error(store->log_to, "the panic mark could not be left", logger_err(&why));
+    env_file_close(file);
+    buf_free(&text);
+    free(mark);
 }
 
 err_t store_latch(struct storage *store, err_t rc, struct err *e)
 {
     assert(rc != ERR_OK);
     env_lock_enter(store->latch_lock);
-    bool first = !atomic_load(&store->latched);
-    if (first) {
+    if (!atomic_load(&store->latched)) {
         store->latch = e != NULL && e->code != ERR_OK ? *e : (struct err){ .code = rc };
         store->latch.code = rc;
         err_wrap(&store->latch, rc, "store \"%s\" has stopped after a failed write", store->path);
         atomic_store_explicit(&store->latched, true, memory_order_release);
-    }
-    env_lock_leave(store->latch_lock);
-    if (first) {
         logger_error(store->log_to, "store stopped: a write or sync has failed",
                      logger_err(&store->latch));
-        char *mark = store_join(store->path, "PANIC");
-        struct err why = { 0 };
-        struct buf text = { 0 };
-        if (buf_printf(&text, "%s: %s\n", err_name(rc), store->latch.msg) == ERR_OK &&
-            env_write_file(store->env, mark, buf_bytes(&text), &why) != ERR_OK)
-            logger_error(store->log_to, "the panic mark could not be written", logger_err(&why));
-        buf_free(&text);
-        free(mark);
+        leave_mark(store);
     }
+    env_lock_leave(store->latch_lock);
     return storage_latched(store, e);
 }
 

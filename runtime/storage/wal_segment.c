@@ -160,6 +160,14 @@ err_t wal_segment_open(struct wal *wal, struct wal_segment *segment, struct err 
 
 /* ---- Making and freeing ---------------------------------------------------------------------- */
 
+/* A write that finds no room has changed nothing that counts: the disk is full. A sync that finds none (a thin disk) has
+ * lost pages which the next one would not miss: that breaks the log. */
+static err_t sync_made(struct env_file *file, struct err *e)
+{
+    err_t rc = env_file_sync(file, e);
+    return rc == ERR_DISK_FULL ? ERR_IO : rc;
+}
+
 static err_t fill(struct env_file *file, uint64_t bytes, struct err *e)
 {
     uint8_t *zeros = calloc(1, FILL_CHUNK);
@@ -172,7 +180,7 @@ static err_t fill(struct env_file *file, uint64_t bytes, struct err *e)
         rc = env_file_write(file, at, &chunk, 1, e);
         at += n;
         if (rc == ERR_OK && at % FILL_SYNC == 0)
-            rc = env_file_sync(file, e);
+            rc = sync_made(file, e);
     }
     free(zeros);
     return rc;
@@ -187,7 +195,7 @@ static err_t write_header(struct wal *wal, struct env_file *file, uint64_t numbe
     wal_format_segment_header(&header, block);
     struct bytes all = bytes_from(block, sizeof block);
     err_t rc = env_file_write(file, 0, &all, 1, e);
-    return rc == ERR_OK ? env_file_sync(file, e) : rc;
+    return rc == ERR_OK ? sync_made(file, e) : rc;
 }
 
 /* A freed file of the right size becomes `to`; ERR_NOT_FOUND if it has another size and was removed
