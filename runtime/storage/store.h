@@ -162,7 +162,8 @@ MUST_USE err_t storage_prepare(struct storage *store, struct err *e);
 /* ERR_OK, or the first write error. */
 err_t storage_latched(const struct storage *store, struct err *e);
 
-/* Namespaces, as applied: calls `each` in the order of ids. 1 "default" always exists. Any thread. */
+/* Namespaces, as applied: calls `each` in the order of ids. 1 "default" always exists. Any thread.
+ * */
 struct storage_namespace {
     uint32_t id;
     char name[65], mode[16];

@@ -227,19 +227,20 @@ uint64_t wal_oldest(const struct wal *wal)
 err_t wal_free_oldest(struct wal *wal, struct err *e)
 {
     assert(wal->live_count > 1);
-    struct wal_segment oldest = wal->live[0];
-    err_t rc = wal_segment_free(wal, &oldest, e);
+    uint64_t oldest = wal->live[0].number;
+    err_t rc = wal_segment_free(wal, &wal->live[0],
+                                e); /* in place: it closes the file, also when it fails */
     if (rc == ERR_OK) {
         wal->live_count--;
         memmove(wal->live, wal->live + 1, wal->live_count * sizeof wal->live[0]);
         env_lock_enter(wal->lock);
         bool keep = wal->freed_count + wal->spare_count < (size_t)wal->config.spares + 1;
         if (keep)
-            wal_segment_push_freed(wal, oldest.number);
+            wal_segment_push_freed(wal, oldest);
         env_lock_leave(wal->lock);
         if (!keep) {
             char path[WAL_NAME_MAX];
-            wal_segment_path(wal, oldest.number, "free", path);
+            wal_segment_path(wal, oldest, "free", path);
             rc = env_remove(wal->env, path, e);
         }
     }
