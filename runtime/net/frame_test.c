@@ -43,6 +43,25 @@ TEST(net_frame_has_golden_bytes)
     buf_free(&want);
 }
 
+/* The example of docs/wire.md, for those who write a client from it. */
+TEST(net_frame_agrees_with_the_documentation)
+{
+    static const char documented[] = "1d00000001010201e8030000010000000000000005000000"
+                                     "f2d5dad910011a016b";
+    struct buf wire = { 0 }, want = test_hex(documented);
+    struct net_frame f = {
+        .kind = NET_FRAME_REQUEST,
+        .method = 0x0102,
+        .deadline_ms = 1000,
+        .request_id = 1,
+        .body = bytes_from("\x10\x01\x1a\x01k", 5),
+    };
+    CHECK_EQ(net_frame_append(&wire, &f), ERR_OK);
+    CHECK_BYTES(buf_bytes(&wire), buf_bytes(&want));
+    buf_free(&wire);
+    buf_free(&want);
+}
+
 TEST(net_frame_decodes_what_it_encoded)
 {
     struct buf wire = sample_wire();

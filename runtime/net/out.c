@@ -146,7 +146,8 @@ static void written(struct env_write *write, err_t rc)
 static void watch_backlog(struct net_conn *c)
 {
     struct net_server *s = c->server;
-    if (c->unsent > 4 * s->limits.backlog_max + s->limits.frame_max) { /* answers under way are many, too */
+    if (c->unsent >
+        4 * s->limits.backlog_max + s->limits.frame_max) { /* answers under way are many, too */
         s->stats.slow_closed++;
         net_conn_close(c);
     } else if (c->unsent > s->limits.backlog_max && c->slow_since == 0) {
