@@ -36,6 +36,7 @@ for target in "${targets[@]}"; do
     fi
     mkdir -p "$found"
     prefix=(-artifact_prefix="$build/findings/$target-")
+    [ ! -f "fuzz/$target.dict" ] || prefix+=(-dict="fuzz/$target.dict")
     verdict=ok
     # The second folder is only read: what libFuzzer finds goes to the first, in the build tree.
     if ! "$program" "${limits[@]}" "${prefix[@]}" -runs=0 "$corpus" >"$log" 2>&1; then
