@@ -30,6 +30,8 @@ static bool take_entries(struct raft *r, const struct raft_msg *m)
         raft_break(r, "an append contradicts a committed entry");
         return false;
     }
+    if (fresh->index <= raft_log_last(&r->log))
+        raft_forget_appends(r, fresh->index);
     raft_log_truncate(&r->log, fresh->index);
     for (uint32_t i = skip; i < m->nents; i++)
         raft_log_push(&r->log, m->ents[i].term, m->ents[i].type == RAFT_ENT_CONF);
@@ -105,6 +107,7 @@ static bool restore(struct raft *r, const struct raft_snap *snap)
         r->cfg.mem(r->cfg.mem_ctx, peers, 0);
         return false; /* the leader will send another */
     }
+    raft_forget_appends(r, 0);
     raft_log_restore(&r->log, copy);
     for (unsigned i = 0; i < r->conf.n; i++)
         r->cfg.mem(r->cfg.mem_ctx, r->peers[i].flight.ring, 0);
@@ -173,7 +176,7 @@ static void attach_commit(const struct raft *r, struct raft_msg *m)
 
 void raft_vote_commit(struct raft *r, const struct raft_msg *m)
 {
-    if (m->commit_term != 0 && m->commit > r->log.commit &&
+    if (r->role != RAFT_LEADER && m->commit_term != 0 && m->commit > r->log.commit &&
         raft_log_match(&r->log, m->commit, m->commit_term))
         r->log.commit = m->commit;
 }

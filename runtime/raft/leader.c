@@ -113,15 +113,17 @@ static uint64_t payload(const struct raft_ent *ents, uint32_t n)
     return bytes;
 }
 
-/* A change must wait until the one before it is applied; a joint state is left before another begins. */
+/* A change must wait until the one before it is applied; then the configuration that it will meet is today's, so one
+ * that cannot be applied (a second joint state, nobody left to vote) is seen now. */
 static bool change_allowed(const struct raft *r, const struct raft_ent *ent)
 {
     struct raft_cc cc;
+    struct raft_conf after;
     if (raft_cc_decode(ent->data, ent->len, &cc) != ERR_OK)
         return false;
-    if (r->pending_conf > r->log.applied)
-        return raft_flag(r, RAFT_NO_CONF_CHECK);
-    return conf_leaves(&cc) == conf_joint(&r->conf) || raft_flag(r, RAFT_NO_CONF_CHECK);
+    if (raft_flag(r, RAFT_NO_CONF_CHECK))
+        return true;
+    return r->pending_conf <= r->log.applied && conf_apply(&r->conf, &cc, &after, NULL) == NULL;
 }
 
 err_t raft_leader_propose(struct raft *r, struct raft_ent *ents, uint32_t n)
@@ -234,6 +236,8 @@ static void heartbeat_answered(struct raft *r, unsigned place, const struct raft
     struct raft_peer *p = &r->peers[place];
     p->active = true;
     p->paused = false; /* what was under way may be lost: an empty append finds out */
+    if (p->state == RAFT_SNAPSHOT && p->match >= p->pending_snap)
+        raft_peer_probe(p); /* its ack was older than the snapshot: no other will come */
     if (p->match < raft_log_last(&r->log) || p->state == RAFT_PROBE)
         raft_leader_send(r, place, true);
     if (m->ctx > p->read_ack && m->ctx <= r->read_seq) {

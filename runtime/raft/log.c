@@ -155,8 +155,8 @@ void raft_log_compact(struct raft_log *l, raft_index index)
     uint32_t run = run_of(l, index);
     if (l->runs[run].last == index)
         run++;
-    memmove(l->runs, l->runs + run, (l->nruns - run) * sizeof *l->runs);
     l->nruns -= run;
+    memmove(l->runs, l->runs + run, l->nruns * sizeof *l->runs);
     l->base = index;
     l->base_term = term;
     if (l->stable < index)

@@ -90,7 +90,7 @@ static void reset(struct raft *r, raft_term term)
         struct raft_flight flight = { .ring = p->flight.ring, .cap = p->flight.cap };
         *p = (struct raft_peer){ .next = raft_log_last(&r->log) + 1, .flight = flight };
         if (r->conf.id[i] == r->cfg.id)
-            p->match = raft_log_last(&r->log);
+            p->match = r->log.stable; /* others may elect us before our own disk has caught up */
     }
 }
 
@@ -389,10 +389,10 @@ static void snapshot_stable(struct raft *r, raft_index index)
 /* A message of a lower term. */
 static void older_term(struct raft *r, const struct raft_msg *m)
 {
-    if ((raft_flag(r, RAFT_CHECK_QUORUM) || raft_flag(r, RAFT_PREVOTE)) &&
-        (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_APP)) {
-        /* A leader that was cut off cannot win us back by itself, nor may we raise its term by a vote: our term in
-         * an answer makes it step down. */
+    if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_APP) {
+        /* A leader that was left behind learns our term from the answer and steps down (paper, section 5.1). It may have
+         * no other way to: with leases and pre-votes nobody's vote request reaches it, and who follows it need not be
+         * anybody that campaigns. */
         raft_send(r, (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .to = m->from });
     } else if (m->type == RAFT_MSG_PREVOTE) {
         /* A dropped one would be a deadlock of the higher term and the longer log. */
@@ -702,6 +702,8 @@ err_t raft_compacted(struct raft *r, raft_index index)
 {
     if (index < r->log.base || index > r->log.applied)
         return ERR_INVALID_ARGUMENT;
+    if (raft_names_entries(r, 0, index))
+        return ERR_FAILED_PRECONDITION;
     raft_log_compact(&r->log, index);
     return ERR_OK;
 }

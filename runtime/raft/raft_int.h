@@ -82,6 +82,10 @@ void raft_send(struct raft *r, struct raft_msg m);
 struct raft_snap *raft_snap_copy(struct raft *r,
                                  const struct raft_snap *snap); /* NULL: memory is gone */
 void raft_box_free(struct raft *r, struct raft_box *box);
+/* Does a message that waits name entries of [from, to]? */
+bool raft_names_entries(const struct raft *r, raft_index from, raft_index to);
+/* Entries from `from` on are about to be replaced: appends that wait and name them are as good as lost. */
+void raft_forget_appends(struct raft *r, raft_index from);
 
 /* follower.c */
 void raft_follower_append(struct raft *r, const struct raft_msg *m);

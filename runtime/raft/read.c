@@ -32,11 +32,13 @@ static void answer(struct raft *r, const struct raft_wait *w)
                    .type = RAFT_MSG_READ_RESP, .to = w->from, .index = w->index, .ctx = w->ctx });
 }
 
-/* Are we the only voter? Then nobody else can have become leader. */
-static bool alone(const struct raft *r)
+/* A round of heartbeats for what waits, unless we are a quorum ourselves: then nobody else can lead. */
+static void begin_round(struct raft *r)
 {
-    int place = conf_find(&r->conf, r->cfg.id);
-    return !conf_joint(&r->conf) && place >= 0 && r->conf.voters == conf_bit((unsigned)place);
+    uint32_t waiting = r->nwaits;
+    raft_read_confirmed(r);
+    if (r->nwaits == waiting)
+        raft_leader_heartbeat(r);
 }
 
 void raft_read_asked(struct raft *r, raft_id from, uint64_t ctx)
@@ -49,13 +51,13 @@ void raft_read_asked(struct raft *r, raft_id from, uint64_t ctx)
         return;
     }
     w.index = r->log.commit;
-    if (alone(r) || raft_lease_valid(r)) {
+    if (raft_lease_valid(r)) {
         answer(r, &w);
         return;
     }
     w.seq = ++r->read_seq;
     r->waits[r->nwaits++] = w;
-    raft_leader_heartbeat(r);
+    begin_round(r);
 }
 
 void raft_read_committed(struct raft *r)
@@ -72,11 +74,7 @@ void raft_read_committed(struct raft *r)
     if (!round)
         return;
     r->read_seq++;
-    if (alone(r)) {
-        raft_read_confirmed(r);
-        return;
-    }
-    raft_leader_heartbeat(r);
+    begin_round(r);
 }
 
 void raft_read_confirmed(struct raft *r)
@@ -94,7 +92,8 @@ void raft_read_confirmed(struct raft *r)
     while (done < r->nwaits && r->waits[done].seq != 0 && r->waits[done].seq <= confirmed)
         answer(r, &r->waits[done++]);
     r->nwaits -= done;
-    memmove(r->waits, r->waits + done, r->nwaits * sizeof *r->waits);
+    if (done > 0 && r->nwaits > 0)
+        memmove(r->waits, r->waits + done, r->nwaits * sizeof *r->waits);
 }
 
 void raft_read_drop(struct raft *r)

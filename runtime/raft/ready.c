@@ -110,6 +110,28 @@ void raft_send(struct raft *r, struct raft_msg m)
     box->msgs[box->n++] = m;
 }
 
+/* Messages name their entries by place: these would find others there, or none. */
+bool raft_names_entries(const struct raft *r, raft_index from, raft_index to)
+{
+    for (uint32_t i = 0; i < r->out.n; i++) {
+        const struct raft_msg *m = &r->out.msgs[i];
+        if (m->type == RAFT_MSG_APP && m->nents > 0 && m->first <= to && m->first + m->nents > from)
+            return true;
+    }
+    return false;
+}
+
+void raft_forget_appends(struct raft *r, raft_index from)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < r->out.n; i++) {
+        const struct raft_msg *m = &r->out.msgs[i];
+        if (m->type != RAFT_MSG_APP || m->nents == 0 || m->first + m->nents <= from)
+            r->out.msgs[kept++] = *m;
+    }
+    r->out.n = kept;
+}
+
 /* ---- Ready -------------------------------------------------------------------------------------------------- */
 
 static struct raft_hs hard_state(const struct raft *r)
@@ -276,7 +298,8 @@ const struct raft_ready *raft_ready(struct raft *r)
         rd->snap = l->snap;
     uint64_t apply_bytes = take_committed(r, &rd->committed);
 
-    memcpy(r->given.msgs, r->out.msgs, r->out.n * sizeof *r->out.msgs);
+    if (r->out.n > 0)
+        memcpy(r->given.msgs, r->out.msgs, r->out.n * sizeof *r->out.msgs);
     r->given.n = r->out.n;
     r->out.n = 0;
     box_swap(&r->after, &r->resp);
@@ -304,8 +327,9 @@ void raft_advance(struct raft *r)
     r->ready_out = false;
     box_clear(r, &r->given);
     r->resp.n = 0;
-    memmove(r->reads, r->reads + r->ready.nreads, (r->nreads - r->ready.nreads) * sizeof *r->reads);
     r->nreads -= r->ready.nreads;
+    if (r->nreads > 0)
+        memmove(r->reads, r->reads + r->ready.nreads, r->nreads * sizeof *r->reads);
     /* Stepping an ack may send, never add to `self`. */
     for (uint32_t i = 0; i < r->self.n; i++)
         (void)!raft_step(r, &r->self.msgs[i]);
