@@ -258,9 +258,9 @@ void env_contract_turn_hooks_run_once_in_order(struct env_contract *c)
         t.hook[i] = (struct hook){ { .run = i == 0 ? log_and_leave : log_hook }, &t, i };
     env_turn_add(t.env, &t.hook[0].turn);
     env_turn_add(t.env, &t.hook[1].turn);
-    timers_init(&events, t.env, 3);
-    for (uint64_t i = 0; i < 3; i++)
-        start(&events.t[i], 3 * i);
+    timers_init(&events, t.env, 0);
+    events.t[0].timer.fire = again;
+    start(&events.t[0], 0);
     env_contract_until(c, t.env, logged_three, &t);
     CHECK_EQ(
         t.log[0],
@@ -270,6 +270,7 @@ void env_contract_turn_hooks_run_once_in_order(struct env_contract *c)
     int len = t.len;
     env_contract_until(c, t.env, enough_fired, &events);
     CHECK_EQ(t.len, len);
+    env_timer_stop(t.env, &events.t[0].timer);
     c->close(c);
 }
 
@@ -377,10 +378,6 @@ static void *post_all(void *arg)
 
 void env_contract_posts_from_threads(struct env_contract *c)
 {
-    if (!c->threads) {
-        print_message("SKIP: this world has one thread\n");
-        skip();
-    }
     struct posts *p = posts_new(c->open(c), POSTERS * POSTS);
     pthread_t thread[POSTERS];
     struct poster poster[POSTERS];
@@ -414,10 +411,6 @@ static void *stop_it(void *env)
 
 void env_contract_stop_from_a_thread(struct env_contract *c)
 {
-    if (!c->threads) {
-        print_message("SKIP: this world has one thread\n");
-        skip();
-    }
     struct env *env = c->open(c);
     for (int i = 0; i < 50; i++) {
         pthread_t thread;
@@ -622,10 +615,6 @@ static void *other_side(void *arg)
 
 void env_contract_lock_waits(struct env_contract *c)
 {
-    if (!c->threads) {
-        print_message("SKIP: this world has one thread\n");
-        skip();
-    }
     struct env *env = c->open(c);
     struct turnstile t = { .rounds = 200 };
     struct err e = { 0 };

@@ -36,14 +36,17 @@ struct env_contract {
     X(turn_hooks_run_once_in_order)                                                                \
     X(turn_hook_work_makes_another_turn)                                                           \
     X(posts_arrive_in_order)                                                                       \
-    X(posts_from_threads)                                                                          \
     X(stop_before_run)                                                                             \
-    X(stop_from_a_thread)                                                                          \
     X(lane_is_a_fifo)                                                                              \
     X(lane_done_queues_more)                                                                       \
     X(lane_close_serves_everything)                                                                \
     X(lanes_do_not_wait_for_each_other)                                                            \
-    X(locks)                                                                                       \
+    X(locks)
+
+/* Only for a world whose lanes are threads. */
+#define ENV_CONTRACT_THREADS(X)                                                                    \
+    X(posts_from_threads)                                                                          \
+    X(stop_from_a_thread)                                                                          \
     X(lock_waits)
 
 #define ENV_CONTRACT_STREAM(X)                                                                     \
@@ -81,6 +84,7 @@ struct env_contract {
 
 #define ENV_CONTRACT_DECLARE(name) void env_contract_##name(struct env_contract *c);
 ENV_CONTRACT(ENV_CONTRACT_DECLARE)
+ENV_CONTRACT_THREADS(ENV_CONTRACT_DECLARE)
 
 /* Runs the world until `reached(user)` is true at the end of a turn; fails the test after 60 s of its time. */
 void env_contract_until(struct env_contract *c, struct env *env, bool (*reached)(void *user),

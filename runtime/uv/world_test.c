@@ -50,6 +50,7 @@ static struct env_contract machine = {
         env_contract_##name(&machine);                                                             \
     }
 ENV_CONTRACT(ADD)
+ENV_CONTRACT_THREADS(ADD)
 
 /* The same with lanes that spin. */
 static struct env *spinning_open(struct env_contract *c)
