@@ -1,6 +1,6 @@
 /* Streams over TCP and unix sockets.
  *
- *   env_stream_write ──> queue ──end of the turn──> one gathered write ──> kernel        all of a turn in one system call
+ *   env_stream_write ──> queue ──end of the turn──> one gathered write ──> kernel
  *                          └─ what the kernel did not take ──> uv_write, then the next gathered write
  *
  * Closing: pending writes are over with ERR_CLOSED, libuv lets go of the handle, then `closed`, exactly once. */

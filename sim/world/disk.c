@@ -1,6 +1,7 @@
 /* Names: directories as a process sees them, as the disk has them, and the moves between.
  *
- *   create, rename, remove ──> now_names, and one disk_move           dir_sync(d) ──> moves that touch d go to safe_names
+ *   create, rename, remove ──> now_names, and one disk_move
+ *   dir_sync(d) ──> moves that touch d go to safe_names
  *
  * An inode lives as long as a name in either state, an unsynced move or an open file refers to it. */
 #include "disk_int.h"

@@ -1,8 +1,8 @@
 /* Who listens where, and how a connection begins.
  *
- *   connect ──latency──> syn at the listener's machine: accept() ──latency──> done(ERR_OK, stream)
- *                        nobody there: refused ────────────latency──────────> done(ERR_CLOSED)
- *                        no power, or the link is cut: silence, then ────────> done(ERR_DEADLINE_EXCEEDED) */
+ *   connect --latency--> syn at the listener's machine: accept() --latency--> done(ERR_OK, stream)
+ *                        nobody there: refused ------------latency----------> done(ERR_CLOSED)
+ *                        no power, or the link is cut: silence -------------> done(ERR_DEADLINE_EXCEEDED) */
 #include "world_int.h"
 
 #include <assert.h>

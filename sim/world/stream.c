@@ -1,6 +1,6 @@
 /* Streams in memory: two ends, and in each direction bytes that are
  *
- *   written ──pump──> on the way (segments, drawn sizes and times, in order) ──arrive──> unread ──deliver──> read
+ *   written --pump--> on the way (segments, drawn sizes and times, in order) --arrive--> unread --deliver--> read
  *   (borrowed)        |<------------------------ at most `window` bytes ------------------------>|
  *
  * An end that is closed or finished sends a FIN behind its bytes; one that is closed with bytes unread, or that gets
