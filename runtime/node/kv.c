@@ -160,7 +160,8 @@ static void write_done(struct region_write *w)
         kv_op_fail(op, w->rc, w->error.msg, w->backoff_ms);
         return;
     }
-    const struct storage_result *result = region_write_result(w, 0);
+    const struct kv_backend *b = &op->method->kv->backend;
+    const struct storage_result *result = b->result(b->self, w, 0);
     bool versioned = op->method->kind == COMMAND_CAS || op->method->kind == COMMAND_CAS_DELETE;
     kv_put_result(&op->reply, 1, result, &op->command);
     if (versioned) { /* CasResponse, CasDeleteResponse: version 2, hlc 3 */

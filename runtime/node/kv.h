@@ -16,6 +16,8 @@
  * operation's `done` is called exactly once, at once or later, on the loop thread. */
 struct kv_backend {
     void (*write)(void *self, struct region_write *w);
+    /* What became of command `i`, inside `done` of a write that is OK. */
+    const struct storage_result *(*result)(void *self, const struct region_write *w, uint32_t i);
     void (*get)(void *self, struct region_read *q);
     void (*scan)(void *self, struct region_scan *s);
     bool (*namespace_exists)(void *self, uint32_t id);

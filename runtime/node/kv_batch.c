@@ -96,10 +96,11 @@ static void batch_done(struct region_write *w)
         return;
     }
     /* BatchResponse: status 1, results 2 { status 1, version 2 }, hlc 3 */
+    const struct kv_backend *b = &op->method->kv->backend;
     struct buf result = { 0 };
     node_put_status(&op->reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
     for (uint32_t i = 0; i < w->count; i++) {
-        const struct storage_result *r = region_write_result(w, i);
+        const struct storage_result *r = b->result(b->self, w, i);
         buf_clear(&result);
         kv_put_result(&result, 1, r, &op->commands[i]);
         if (r->rc == ERR_OK)

@@ -198,6 +198,13 @@ static void backend_write(void *self, struct region_write *w)
     region_propose(((struct node *)self)->region, w);
 }
 
+static const struct storage_result *backend_result(void *self, const struct region_write *w,
+                                                   uint32_t i)
+{
+    (void)self;
+    return region_write_result(w, i);
+}
+
 static void backend_get(void *self, struct region_read *q)
 {
     region_get(((struct node *)self)->region, q);
@@ -216,8 +223,12 @@ static bool backend_namespace(void *self, uint32_t id)
 static void make_handlers(struct node *n)
 {
     n->calls.env = n->env;
-    n->backend =
-        (struct kv_backend){ backend_write, backend_get, backend_scan, backend_namespace, n };
+    n->backend = (struct kv_backend){ .write = backend_write,
+                                      .result = backend_result,
+                                      .get = backend_get,
+                                      .scan = backend_scan,
+                                      .namespace_exists = backend_namespace,
+                                      .self = n };
     n->kv = kv_new(&n->calls, &n->backend,
                    &(struct kv_config){ .scan_rows_max = n->config.region.scan_rows_max,
                                         .scan_bytes_max = n->config.region.scan_bytes_max });
