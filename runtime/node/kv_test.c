@@ -171,8 +171,9 @@ static void send(struct fake *f, uint16_t method, const ProtobufCMessage *m)
 }
 
 /* The reply as a message of that type; the caller frees it. */
-#define REPLY(f, type) flotilla__kv__##type##__unpack(NULL, (f)->call.reply.len, (f)->call.reply.data)
-#define FREE(type, m)  flotilla__kv__##type##__free_unpacked(m, NULL)
+#define REPLY(f, type)                                                                             \
+    flotilla__kv__##type##__unpack(NULL, (f)->call.reply.len, (f)->call.reply.data)
+#define FREE(type, m)       flotilla__kv__##type##__free_unpacked(m, NULL)
 #define MESSAGE(Type, name) Flotilla__Kv__##Type name
 
 static ProtobufCBinaryData text(const char *s)
