@@ -599,8 +599,10 @@ void storage_close(struct storage *store)
     if (storage_latched(store, NULL) == ERR_OK) {
         err_t rc = store->ops->force(store->engine, &e);
         if (rc == ERR_OK) {
+            uint8_t index[8];
+            store_u64(index, atomic_load(&store->applied));
             wal_batch_reset(&store->batch);
-            wal_batch_local(&store->batch, STORAGE_LOCAL_CLEAN, (struct bytes){ 0 });
+            wal_batch_local(&store->batch, STORAGE_LOCAL_CLEAN, bytes_from(index, sizeof index));
             rc = store_write_batch(store, &e);
         }
         if (rc == ERR_OK)

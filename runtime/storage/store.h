@@ -137,7 +137,8 @@ MUST_USE err_t storage_append_sync(struct storage *store, struct storage_turn *t
 MUST_USE err_t storage_apply(struct storage *store, struct storage_turn *turn, struct err *e);
 const struct storage_result *storage_turn_result(const struct storage_turn *turn, uint32_t slot);
 
-/* The newest local record of a kind, as of open; {NULL, 0} if there was none. */
+/* The newest local record of a kind, as of open; {NULL, 0} if there was none. Of the clean mark: only
+ * if the log ended with it (u64, little-endian: the applied index), that is, after storage_close(). */
 struct bytes storage_local(const struct storage *store, enum storage_local kind);
 
 /* ---- Facts ----------------------------------------------------------------------------------- */

@@ -386,6 +386,32 @@ TEST(hard_state_and_cut_are_written_again)
     rig_free(&rig);
 }
 
+/* An engine that keeps a little in memory for ever would keep the whole log alive. */
+TEST(a_long_log_makes_the_engine_durable)
+{
+    struct rig rig = rig_ready(17);
+    struct err e = { 0 };
+    struct storage_stats stats;
+    engine_mem_hold(rig.store->engine, true); /* no flush by itself */
+    do {
+        rig_put(&rig, "k", "v");
+        storage_stats(rig.store, &stats);
+        CHECK_EQ(stats.durable, 0);
+    } while (stats.segments <= STORE_SEGMENTS_MAX);
+    CHECK_OK(storage_tend(rig.store, &e), e);
+    storage_stats(rig.store, &stats);
+    CHECK(stats.segments > STORE_SEGMENTS_MAX);
+    CHECK_OK(storage_prepare(rig.store, &e), e);
+    CHECK_OK(storage_tend(rig.store, &e), e);
+    storage_stats(rig.store, &stats);
+    CHECK_EQ(stats.durable, stats.applied);
+    CHECK(stats.segments <= 2);
+    rig_crash(&rig, SIM_CRASH_LOSE);
+    rig_reopen(&rig);
+    rig_expect(&rig, "k", "v");
+    rig_free(&rig);
+}
+
 TEST(another_segment_size_takes_over)
 {
     struct rig rig = rig_ready(15);

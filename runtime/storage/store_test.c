@@ -39,11 +39,13 @@ TEST(writes_survive_a_clean_stop_a_kill_and_a_power_cut)
     storage_close(rig.store);
     rig_reopen(&rig);
     CHECK_EQ(rig.store->replayed, 0); /* close makes the engine durable */
+    CHECK_EQ(storage_local(rig.store, STORAGE_LOCAL_CLEAN).len, 8);
     rig_put(&rig, "killed", "2");
     CHECK_OK(storage_cas(rig.store, 1, BYTES("c"), 0, BYTES("x"), false, &result, &e), e);
     rig_crash(&rig, SIM_CRASH_KILL);
     rig_reopen(&rig);
     CHECK_EQ(rig.store->replayed, 2);
+    CHECK_EQ(storage_local(rig.store, STORAGE_LOCAL_CLEAN).len, 0); /* that stop was none */
     rig_put(&rig, "cut", "3");
     rig_crash(&rig, SIM_CRASH_LOSE);
     rig_reopen(&rig);
