@@ -219,10 +219,15 @@ void world_stream_end(struct env_stream *base)
 
 /* ---- Reading ---- */
 
+/* Pausing costs nothing until bytes come: then `room` is not asked, and libuv reads no more. A pause that is over
+ * before the next poll has cost no system call. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     (void)suggested;
     struct world_stream *s = handle->data;
+    *ret = uv_buf_init(NULL, 0);
+    if (s->paused)
+        return;
     struct env_room room = s->ops->room(s->user, SUGGESTED_ROOM);
     assert(room.data != NULL && room.len > 0);
     *ret = uv_buf_init((char *)room.data, (unsigned)(room.len < INT32_MAX ? room.len : INT32_MAX));
@@ -241,10 +246,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct world_stream *s = stream->data;
     if (n == 0)
         return; /* nothing after all */
-    if (n < 0) {
-        s->ended = true;
+    if (n < 0)
         stop_reading(s);
-    }
+    if (n == UV_ENOBUFS && s->paused)
+        return;
+    s->ended = n < 0;
     s->ops->read(s->user, n > 0 ? (size_t)n : 0, n > 0 ? ERR_OK : rc_of_uv((int)n));
 }
 
@@ -269,9 +275,7 @@ void world_stream_start(struct env_stream *base, const struct env_stream_ops *op
 
 void world_stream_pause(struct env_stream *base)
 {
-    struct world_stream *s = stream_of(base);
-    s->paused = true;
-    stop_reading(s);
+    stream_of(base)->paused = true;
 }
 
 void world_stream_resume(struct env_stream *base)
