@@ -132,7 +132,8 @@ local function check_words(file)
     for _, word in ipairs(forbidden) do
       if line:match(word) then bad(file.path, n, ('"%s" does not belong in the tree'):format(word)) end
     end
-    if is_c(file.path) and #line > 122 then bad(file.path, n, ('%d columns'):format(#line)) end
+    local columns = #line:gsub('[\128-\191]', '')
+    if is_c(file.path) and columns > 120 then bad(file.path, n, ('%d columns'):format(columns)) end
     if line:match('[ \t]$') and (is_c(file.path) or file.path:match('%.lua$')) then
       bad(file.path, n, 'white space at the end of the line')
     end
