@@ -176,9 +176,13 @@ static void attach_commit(const struct raft *r, struct raft_msg *m)
 
 void raft_vote_commit(struct raft *r, const struct raft_msg *m)
 {
-    if (r->role != RAFT_LEADER && m->commit_term != 0 && m->commit > r->log.commit &&
-        raft_log_match(&r->log, m->commit, m->commit_term))
-        r->log.commit = m->commit;
+    if (r->role == RAFT_LEADER || m->commit_term == 0 || m->commit <= r->log.commit ||
+        !raft_log_match(&r->log, m->commit, m->commit_term))
+        return;
+    r->log.commit = m->commit;
+    /* What it revealed may change who has to be asked: apply that first, then campaign anew. */
+    if (r->role != RAFT_FOLLOWER && raft_log_has_conf(&r->log, r->log.applied, r->log.commit))
+        raft_become_follower(r, r->term, RAFT_NONE);
 }
 
 void raft_vote_asked(struct raft *r, const struct raft_msg *m)
@@ -188,7 +192,6 @@ void raft_vote_asked(struct raft *r, const struct raft_msg *m)
                         (pre && m->term > r->term);
     struct raft_msg answer = { .type = pre ? RAFT_MSG_PREVOTE_RESP : RAFT_MSG_VOTE_RESP,
                                .to = m->from };
-    raft_vote_commit(r, m);
     if (free_to_vote && raft_log_up_to_date(&r->log, m->index, m->log_term)) {
         answer.term = m->term; /* a pre-vote is for a term that is not ours yet */
         if (!pre) {
@@ -252,8 +255,6 @@ static void vote_answered(struct raft *r, const struct raft_msg *m)
         else
             r->granted |= bit;
     }
-    if (m->reject)
-        raft_vote_commit(r, m);
     switch (quorum_vote(r->conf.voters, r->conf.outgoing, r->granted, r->rejected)) {
     case QUORUM_WON:
         if (r->role == RAFT_PRECANDIDATE) {
@@ -267,9 +268,6 @@ static void vote_answered(struct raft *r, const struct raft_msg *m)
         raft_become_follower(r, r->term, RAFT_NONE); /* the vote of this term stays */
         break;
     case QUORUM_PENDING:
-        /* What a rejection revealed may be a change of configuration: step back and apply it first. */
-        if (m->reject && raft_log_has_conf(&r->log, r->log.applied, r->log.commit))
-            raft_become_follower(r, r->term, RAFT_NONE);
         break;
     }
 }

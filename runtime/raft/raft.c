@@ -399,7 +399,6 @@ static void older_term(struct raft *r, const struct raft_msg *m)
         struct raft_msg answer = {
             .type = RAFT_MSG_PREVOTE_RESP, .to = m->from, .term = r->term, .reject = true
         };
-        raft_vote_commit(r, m);
         raft_send(r, answer);
     } else if (m->type == RAFT_MSG_STORE_APPEND_RESP && m->hint != 0) {
         snapshot_stable(
@@ -438,6 +437,7 @@ static err_t dispatch(struct raft *r, const struct raft_msg *m)
 
 static err_t step(struct raft *r, const struct raft_msg *m)
 {
+    raft_vote_commit(r, m); /* what is committed is so in every term */
     if (m->term > r->term) {
         if (!newer_term(r, m))
             return ERR_OK;

@@ -96,7 +96,8 @@ enum raft_campaign_kind { RAFT_CAMPAIGN, RAFT_CAMPAIGN_ELECTION, RAFT_CAMPAIGN_F
 void raft_hup(struct raft *r, enum raft_campaign_kind kind);
 void raft_vote_asked(struct raft *r, const struct raft_msg *m);
 void raft_candidate_step(struct raft *r, const struct raft_msg *m);
-/* Learns a commit index from a vote or its rejection (raft.md section 6). */
+/* Learns a commit index from a vote or its rejection, of whatever term: else a removed leader that alone knows that its
+ * removal is committed, and those who need its vote until they know too, wait for each other (etcd#12359). */
 void raft_vote_commit(struct raft *r, const struct raft_msg *m);
 
 /* leader.c */

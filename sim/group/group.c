@@ -354,10 +354,10 @@ static void finale(struct group *g)
                 deliver(g, 0);
             for (unsigned i = 0; i < g->swarm.members && !group_failed(g); i++) {
                 struct member *m = &g->members[i];
-                while (member_write_one(m) && !group_failed(g))
-                    busy = true;
-                while (member_apply_one(m) && !group_failed(g))
-                    busy = true;
+                for (; member_write_one(m) && !group_failed(g); busy = true)
+                    check_member(m);
+                for (; member_apply_one(m) && !group_failed(g); busy = true)
+                    check_member(m);
                 if (!group_failed(g) && raft_has_ready(m->r)) {
                     member_ready(m);
                     busy = true;

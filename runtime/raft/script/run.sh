@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Runs scripts whose expected text was stripped and compares what comes out with the original, byte for byte.
 #
-#   run.sh RAFT_SCRIPT FILE_OR_FOLDER...     exits with 77 where a folder of shared scripts is missing (1 under CI=true)
+#   run.sh RAFT_SCRIPT SOURCE_DIR     the shared scripts: $FLOTILLA_SHARED, else ../shared beside the source
+#
+# Exits with 77 where they are missing, with 1 if CI=true.
 set -uo pipefail
-program=$1
-shift
+program=$1 source=$2
+set -- "${FLOTILLA_SHARED:-$source/../shared}/raft-scripts"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
