@@ -39,8 +39,12 @@ static void fuzz_formats(struct bytes in)
         struct raft_ent ent;
         uint32_t count = 0;
         if (record.kind == WAL_APPEND) {
-            while (wal_format_take_entry(&record.append.entries, &ent))
-                count++;
+            size_t size = 0, whole = record.append.entries.len;
+            for (; wal_format_take_entry(&record.append.entries, &ent); count++) {
+                FUZZ_CHECK(ent.type <= RAFT_ENT_CONF);
+                size += WAL_ENTRY_HEADER + ent.len;
+            }
+            FUZZ_CHECK(size == whole);
             FUZZ_CHECK(count == record.append.count && record.append.entries.len == 0);
         }
     }
