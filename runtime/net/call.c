@@ -80,7 +80,7 @@ static bool answered_here(struct net_conn *c, const struct net_frame *f,
     } else if (s->draining) {
         respond_status(c, f->method, f->request_id, ERR_UNAVAILABLE,
                        "the node is stopping; nothing was done", 0);
-    } else if (deadline <= env_now(s->env)) {
+    } else if (deadline <= c->now) {
         respond_status(c, f->method, f->request_id, ERR_DEADLINE_EXCEEDED,
                        "the deadline was over before the request was looked at; nothing was done",
                        0);

@@ -195,9 +195,10 @@ static void dispatch_pending(struct net_conn *c)
     }
 }
 
-void net_conn_go_on(struct net_conn *c)
+void net_conn_go_on(struct net_conn *c, uint64_t now)
 {
     list_remove(&c->ready);
+    c->now = now;
     c->parsing = true;
     dispatch_pending(c);
     if (c->state >= NET_CONN_LINGER)
@@ -252,7 +253,7 @@ static void conn_read(void *user, size_t len, err_t rc)
     c->end += len;
     assert(c->in != NULL && c->end <= c->in->cap);
     c->read_at = c->last = env_now(s->env);
-    net_conn_go_on(c);
+    net_conn_go_on(c, c->read_at);
 }
 
 /* ---- The end ------------------------------------------------------------------------------------------------ */

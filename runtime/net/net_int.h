@@ -59,11 +59,12 @@ struct net_conn {
     /* Received and not dispatched: in[begin, end). NULL while there is nothing. */
     struct slab *in;
     size_t begin, end;
-    bool in_shared;                 /* `in` is the shared slab, lent to us between room and read */
-    uint64_t read_at;               /* env_now() when these bytes came */
-    struct net_out *out, *out_last; /* gathered in this turn */
-    size_t unsent;                  /* reply bytes not yet taken by the kernel */
-    uint64_t opened, last;          /* accepted; last sign of life, either way */
+    bool in_shared;   /* `in` is the shared slab, lent to us between room and read */
+    uint64_t read_at; /* env_now() when these bytes came */
+    uint64_t now;     /* when they are looked at: the clock is read once for many requests */
+    struct net_out *out, *out_last;                   /* gathered in this turn */
+    size_t unsent;                                    /* reply bytes not yet taken by the kernel */
+    uint64_t opened, last;                            /* accepted; last sign of life, either way */
     uint64_t partial_since, slow_since, linger_until; /* 0: not so */
     struct env_peer peer;
 };
@@ -124,7 +125,7 @@ void net_server_kick(struct net_server *s);
 /* Takes a stream in. NULL if memory is gone (the stream is then closed). */
 struct net_conn *net_conn_new(struct net_server *s, struct env_stream *stream);
 /* Dispatches what is pending until a limit or its end, and settles whether to read on. */
-void net_conn_go_on(struct net_conn *c);
+void net_conn_go_on(struct net_conn *c, uint64_t now);
 /* A limit may have been left: goes on soon, not from within. */
 void net_conn_wake(struct net_conn *c);
 /* Says nothing more: closes once what is gathered has left, at the latest in NET_LINGER_MS. */

@@ -86,7 +86,7 @@ static void kicked(struct env_timer *timer)
     list_init(&ready);
     list_splice(&ready, &s->ready);
     while (!list_empty(&ready))
-        net_conn_go_on(container_of(ready.next, struct net_conn, ready));
+        net_conn_go_on(container_of(ready.next, struct net_conn, ready), env_now(s->env));
     flush_dirty(s);
     check_drained(s);
 }
