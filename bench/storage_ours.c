@@ -4,9 +4,11 @@
 #include "storage_bench.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "storage/store.h"
@@ -19,7 +21,22 @@ struct ours {
     struct storage *store;
     uint64_t ends;
     uint64_t *versions; /* of every key; each caller has its own share */
+    _Atomic bool ended;
+    err_t tended; /* read after the join */
 };
+
+/* What a node does in its lanes: frees log segments, makes new ones ahead. */
+static void *tend(void *argument)
+{
+    struct ours *ours = argument;
+    while (!atomic_load(&ours->ended) && ours->tended == ERR_OK) {
+        ours->tended = storage_tend(ours->store, NULL);
+        if (ours->tended == ERR_OK)
+            ours->tended = storage_prepare(ours->store, NULL);
+        nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+    }
+    return NULL;
+}
 
 /* ---- Requests, as a client would send them ------------------------------------------------------------------------ */
 
@@ -328,6 +345,7 @@ void bench_ours(const struct bench_case *what, const char *dir, double seconds,
 {
     struct ours ours = { .what = what };
     struct world *world = NULL;
+    pthread_t tender;
     struct err e = { 0 };
     char path[600];
     snprintf(path, sizeof path, "%s/store", dir);
@@ -339,10 +357,14 @@ void bench_ours(const struct bench_case *what, const char *dir, double seconds,
         rc = storage_init(world_env(world), &config, &ident, &e);
     if (rc == ERR_OK)
         rc = storage_open(world_env(world), &config, &ours.store, &e);
-    if (rc == ERR_OK)
+    if (rc == ERR_OK && pthread_create(&tender, NULL, tend, &ours) == 0) {
         rc = load(&ours, &e);
-    if (rc == ERR_OK)
-        rc = run(&ours, seconds, ret, &e);
+        if (rc == ERR_OK)
+            rc = run(&ours, seconds, ret, &e);
+        atomic_store(&ours.ended, true);
+        pthread_join(tender, NULL);
+        rc = rc != ERR_OK ? rc : ours.tended;
+    }
     ret->ok = rc == ERR_OK;
     if (rc != ERR_OK)
         snprintf(ret->error, sizeof ret->error, "%s: %.300s", err_name(rc), e.msg);

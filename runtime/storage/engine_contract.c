@@ -650,7 +650,7 @@ void engine_contract_readers_see_whole_batches(subject_t t)
             t->ops->put(batch, ENGINE_CAS, BYTES(key), BYTES(value));
         }
         rc = t->ops->write(engine, batch, n, &e);
-        if (rc == ERR_OK && n % 500 == 0)
+        if (rc == ERR_OK && n % 1000 == 0)
             rc = t->ops->force(engine, &e);
     }
     for (int i = 0; i < 2; i++) {

@@ -333,7 +333,7 @@ static bool torn_at_rest(struct hunt *hunt)
     return !equal;
 }
 
-enum { CUTS = 200 };
+enum { CUTS = 100 };
 
 /* Hunts until a torn cut, or until `cuts` different durable numbers were seen. */
 static bool hunt_torn_cut(struct engine *engine, uint64_t cuts)
