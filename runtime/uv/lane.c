@@ -4,8 +4,8 @@
  *   loop: <── done <── finished (lock-free, newest first) <──┘      one wake of the loop for many results
  *
  * LOG and APPLY are on the way of every commit: their thread may look for the next job before it sleeps. It does so only
- * as long as nobody else wants its core: a spin during which the thread was preempted ends spinning for a while. BULK
- * is nice and last in the queue of the disk; SCRIPT runs when nothing else wants to (SCHED_IDLE). */
+ * while that pays: a spin that found nothing ends spinning for a while, for longer every time. BULK is nice and last in
+ * the queue of the disk; SCRIPT runs when nothing else wants to (SCHED_IDLE). */
 #include "world_int.h"
 
 #include <assert.h>
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum {
-    SPIN_REST = 64,
+    REST_MAX = 1023,
     BULK_NICE = 10,
     IOPRIO_WHO_PROCESS = 1,
     IOPRIO_CLASS_BE = 2,
@@ -41,18 +41,11 @@ struct lane {
     bool asleep, ending;          /* under the mutex */
     bool started;
     int start_error;
-    unsigned rest; /* jobs until spinning is tried again */
+    unsigned rest,
+        next_rest; /* its thread: jobs until spinning is tried again, after the next failure */
 };
 
 /* ---- The thread ---- */
-
-/* How often this thread has lost its core to another. */
-static long preemptions(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_THREAD, &u);
-    return u.ru_nivcsw;
-}
 
 static void relax(void)
 {
@@ -68,6 +61,8 @@ static uint64_t monotonic(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Looks for a job before sleeping. In vain: whoever would bring one has no core to run on, or has none; then we rest for
+ * twice as many jobs as the last time. */
 static void spin(struct lane *lane)
 {
     uint64_t ns = lane->world->config.spin_ns;
@@ -77,15 +72,16 @@ static void spin(struct lane *lane)
         lane->rest--;
         return;
     }
-    long before = preemptions();
     uint64_t until = monotonic() + ns;
+    bool found = false;
     do
-        for (unsigned i = 0; i < 32 && !atomic_load_explicit(&lane->queued, memory_order_relaxed);
-             i++)
+        for (unsigned i = 0; i < 32 && !found; i++) {
             relax();
-    while (!atomic_load_explicit(&lane->queued, memory_order_relaxed) && monotonic() < until);
-    if (preemptions() != before)
-        lane->rest = SPIN_REST;
+            found = atomic_load_explicit(&lane->queued, memory_order_relaxed);
+        }
+    while (!found && monotonic() < until);
+    lane->next_rest = found ? 1 : lane->next_rest < REST_MAX ? 2 * lane->next_rest + 1 : REST_MAX;
+    lane->rest = found ? 0 : lane->next_rest;
 }
 
 static struct env_job *take_all(struct lane *lane)

@@ -14,8 +14,8 @@
 struct world;
 
 struct world_config {
-    /* A LOG or APPLY thread that has just finished a job looks for the next one so long before it sleeps, and only
-     * while nobody else wanted its core. 0: it sleeps at once. */
+    /* A LOG or APPLY thread that has finished its jobs looks for the next one so long before it sleeps, and only
+     * while that is mostly not in vain. 0: it sleeps at once. For machines with a core to spare. */
     uint64_t spin_ns;
 };
 
