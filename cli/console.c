@@ -61,6 +61,7 @@ static enum outcome run(struct console *c, int *code)
     *c->interrupted = 0;
     int rc = flotilla_console_eval(cli->db, (char *)c->statement.data, c->format, 0, c->interrupted,
                                    &output, &error);
+    *c->interrupted = 0; /* that Ctrl-C has done its work */
     *code = CLI_OK;
     enum outcome outcome = DONE;
     if (rc == FLOTILLA_OK && output.incomplete) {
@@ -210,7 +211,8 @@ static int interact(struct console *c)
                                                              .history = history,
                                                              .complete = complete,
                                                              .words_free = free_words,
-                                                             .user = c });
+                                                             .user = c,
+                                                             .interrupted = c->interrupted });
     if (ed == NULL) {
         free(history);
         return cli_fail(

@@ -1,13 +1,16 @@
 /* libedit, tamed: Ctrl-C is a key while a line is read, TAB asks for completion. */
 #include "editor.h"
 
+#include <errno.h>
 #include <histedit.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wchar.h>
 
 enum { HISTORY_MAX = 2000, SHOWN_MAX = 120 };
 
@@ -42,6 +45,36 @@ static unsigned char drop(EditLine *el, int key)
     fputs("^C\n", ed->config.out);
     fflush(ed->config.out);
     return CC_EOF; /* ends el_gets(); editor_read() knows better than to call it the end */
+}
+
+/* A character. Between the prompt and the first read the terminal still turns Ctrl-C into a signal: it is the same
+ * key, a moment early. */
+static int take_char(EditLine *el, wchar_t *ret)
+{
+    struct editor *ed = of(el);
+    mbstate_t state = { 0 };
+    struct pollfd in = { .fd = fileno(ed->config.in), .events = POLLIN };
+    for (;;) {
+        if (*ed->config.interrupted != 0) {
+            *ed->config.interrupted = 0;
+            *ret = L'\003';
+            return 1;
+        }
+        int ready = poll(&in, 1, 100); /* a signal just before it is seen soon */
+        char byte;
+        if (ready == 0 || (ready < 0 && errno == EINTR))
+            continue;
+        ssize_t n = ready < 0 ? -1 : read(in.fd, &byte, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return (int)n;
+        size_t used = mbrtowc(ret, &byte, 1, &state);
+        if (used == (size_t)-1)
+            memset(&state, 0, sizeof state); /* no UTF-8: the byte is lost */
+        else if (used != (size_t)-2)
+            return 1;
+    }
 }
 
 /* ---- Completion --------------------------------------------------------------------------------------------- */
@@ -136,22 +169,16 @@ static void open_history(struct editor *ed)
 void editor_remember(struct editor *ed, const char *statement)
 {
     HistEvent event;
-    if (ed->history != NULL && statement[0] != '\0')
-        history(ed->history, &event, H_ENTER, statement);
-}
-
-static void save_history(struct editor *ed)
-{
-    HistEvent event;
-    if (ed->history == NULL)
+    if (ed->history == NULL || statement[0] == '\0')
         return;
-    if (ed->config.history != NULL) {
-        make_folders(ed->config.history);
-        mode_t old = umask(077); /* statements may hold values */
-        history(ed->history, &event, H_SAVE, ed->config.history);
-        umask(old);
-    }
-    history_end(ed->history);
+    history(ed->history, &event, H_ENTER, statement);
+    if (ed->config.history == NULL)
+        return;
+    /* At once: a terminal that is closed ends the program without a word. */
+    make_folders(ed->config.history);
+    mode_t old = umask(077); /* statements may hold values */
+    history(ed->history, &event, H_SAVE, ed->config.history);
+    umask(old);
 }
 
 /* ---- The whole ---------------------------------------------------------------------------------------------- */
@@ -171,8 +198,10 @@ struct editor *editor_open(const struct editor_config *config)
     el_set(ed->el, EL_PROMPT, show_prompt);
     el_set(ed->el, EL_EDITOR, "emacs");
     el_set(ed->el, EL_SIGNAL, 0);
-    el_set(ed->el, EL_ADDFN, "console-drop", "forget the line", drop);
-    el_set(ed->el, EL_ADDFN, "console-complete", "complete the word", complete);
+    el_set(ed->el, EL_GETCFN, take_char);
+    /* The wide form: libedit keeps copies of narrow names, and never frees them. */
+    el_wset(ed->el, EL_ADDFN, L"console-drop", L"forget the line", drop);
+    el_wset(ed->el, EL_ADDFN, L"console-complete", L"complete the word", complete);
     open_history(ed);
     el_source(ed->el, NULL); /* ~/.editrc */
     el_set(ed->el, EL_BIND, "^C", "console-drop", NULL);
@@ -206,7 +235,8 @@ void editor_close(struct editor *ed)
 {
     if (ed == NULL)
         return;
-    save_history(ed);
+    if (ed->history != NULL)
+        history_end(ed->history);
     el_end(ed->el);
     free(ed->line);
     free(ed);

@@ -1,6 +1,7 @@
 /* A line editor for a terminal: prompt, history, completion. (libedit; a line is UTF-8.) */
 #pragma once
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -8,12 +9,14 @@ struct editor;
 
 struct editor_config {
     FILE *in, *out, *err;
-    const char *history; /* a file, loaded now and saved by editor_close(); NULL: none */
+    const char *history; /* a file, loaded now and saved with every statement; NULL: none */
     /* Words that may stand where the word at the end of `line` begins (`*start`); the caller frees the answer with
      * `words_free`. NULL: nothing is offered. */
     char **(*complete)(void *user, const char *line, size_t *start, size_t *count);
     void (*words_free)(char **words);
     void *user;
+    volatile sig_atomic_t
+        *interrupted; /* set by SIGINT; while a line is read that is a Ctrl-C too */
 };
 
 enum editor_event {

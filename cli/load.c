@@ -1,6 +1,6 @@
 /* flotilla kv load, kv dump: everything in, everything out.
  *
- *      file ──line──> batch being filled ──full──> up to 4 batches on the wire ──answers, in any order──> acknowledged
+ *      file --line--> batch being filled --full--> up to 4 batches on the wire --any order--> acknowledged
  *
  * 1. Rows of a batch are applied in their order; batches on the wire may overtake one another (the library sends one
  *    again while the server is busy). So a key that stands in an unanswered batch waits until all are answered:
@@ -289,7 +289,7 @@ static int load(struct cli *cli, const char *name, FILE *file, uint64_t skip)
         read_rows(l, skip);
     else
         l->code = cli_fail(cli, CLI_FAILED, "out of memory");
-    if (l->code == CLI_OK)
+    if (l->failed_line == 0) /* also what stood before a line that is no row */
         send_batch(l);
     drain(l);
     uint64_t ms = progress_end(&l->progress);

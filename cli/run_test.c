@@ -40,8 +40,8 @@ TEST(cli_says_what_is_wrong_with_a_command_line)
         { "kv", "flotilla kv: what to do is missing" },
         { "kv gte k1", "there is no command \"kv gte\"; did you mean \"kv get\"?" },
         { "kv frobnicate", "there is no command \"kv frobnicate\"" },
-        { "kv get",
-          "flotilla kv get: what to work on is missing\nusage: flotilla kv get [OPTION]... KEY\nsee: flotilla kv get --help" },
+        { "kv get", "flotilla kv get: what to work on is missing\n"
+                    "usage: flotilla kv get [OPTION]... KEY\nsee: flotilla kv get --help" },
         { "kv put k", "flotilla kv put: an argument is missing" },
         { "kv put k v w", "\"w\" is one argument too many" },
         { "kv get k --cass", "there is no option --cass; did you mean --cas?" },

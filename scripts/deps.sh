@@ -13,6 +13,7 @@ build=(
 )
 # Tests: two compilers, the linters, the specs, and what the tests of whole processes call.
 test=(
+    expect
     clang clang-format clang-tidy libclang-rt-14-dev luajit lua-busted lua-check lua-filesystem
     git curl strace e2fsprogs mount util-linux procps
 )

@@ -4,40 +4,42 @@
  *        │  cancel ────────^                                        │
  *        └─gone──> closed, as soon as nothing runs in it <──done────┘
  *
- * A session is in one of these states; `call` says which evaluation it owes an answer to.
- *
- *   idle       script, no call
- *   running    script, call                eval or complete is with the script host
- *   orphan     script, call, no console    its connection or the console is gone: closed at `done`
+ * A session is idle, or it owes an answer to `call` (eval or complete is with the script host). When its connection
+ * goes it is marked, told to stop, and closed by the reaper once it owes nothing: never from within the answer of a
+ * script, whose lane would have to wait for itself.
  *
  * One request of a connection at a time: a person cannot type two. */
 #include "node/console.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "net/rpc.h"
 #include "wire.h"
 
 enum { TEXT_MAX = 1 << 20, FORMAT_MAX = 16, MORE_CONNECTIONS = 8 };
 
 struct session {
-    struct node_console *console; /* NULL: an orphan */
+    struct node_console *console;
     struct session *next;
     uint64_t connection;
+    bool gone; /* its connection */
     struct script_session *script;
     struct net_call *call; /* unanswered; NULL: idle */
     char format[FORMAT_MAX];
 };
 
 struct node_console {
+    struct env *env;
     struct logger *log;
     struct script_host *scripts;
     struct net_server *server;
     struct net_handler handlers[2];
     struct session *sessions;
+    struct env_timer reaper;
+    char address[NODE_PATH_MAX + 16]; /* as people elsewhere can use it: with an absolute path */
 };
 
 /* ---- Sessions ----------------------------------------------------------------------------------------------- */
@@ -45,30 +47,30 @@ struct node_console {
 static struct session *find(struct node_console *c, uint64_t connection)
 {
     struct session *s = c->sessions;
-    while (s != NULL && s->connection != connection)
+    while (s != NULL && (s->gone || s->connection != connection))
         s = s->next;
     return s;
 }
 
+/* Takes the session off its console and closes it; a running evaluation answers CANCELLED in here. */
 static void end_session(struct session *s)
-{
-    assert(s->call == NULL);
-    script_session_close(s->script);
-    free(s);
-}
-
-/* Takes the session off its console; it ends now, or when what runs in it has ended. */
-static void release(struct session *s)
 {
     struct session **at = &s->console->sessions;
     while (*at != s)
         at = &(*at)->next;
+    script_session_close(s->script);
     *at = s->next;
-    s->console = NULL;
-    if (s->call == NULL)
-        end_session(s);
-    else
-        script_session_cancel(s->script);
+    free(s);
+}
+
+static void reap(struct env_timer *timer)
+{
+    struct node_console *c = container_of(timer, struct node_console, reaper);
+    for (struct session *next, *s = c->sessions; s != NULL; s = next) {
+        next = s->next;
+        if (s->gone && s->call == NULL)
+            end_session(s);
+    }
 }
 
 static struct session *make_session(struct node_console *c, struct net_call *call, struct err *e)
@@ -108,11 +110,16 @@ static struct session *session_of(struct node_console *c, struct net_call *call)
 
 static void connection_ended(void *user, uint64_t connection)
 {
-    struct session *s = find(user, connection);
+    struct node_console *c = user;
+    struct session *s = find(c, connection);
     if (s == NULL)
         return;
-    logger_info(s->console->log, "console closed", logger_u64("connection", connection));
-    release(s);
+    logger_info(c->log, "console closed", logger_u64("connection", connection));
+    s->gone = true;
+    if (s->call != NULL)
+        script_session_cancel(s->script);
+    else
+        env_timer_start(c->env, &c->reaper, 0);
 }
 
 static void cancelled(void *user)
@@ -121,14 +128,13 @@ static void cancelled(void *user)
     script_session_cancel(s->script);
 }
 
-/* The answer is given; ends a session whose connection has gone meanwhile. */
 static void answered(struct session *s, struct buf *body)
 {
     struct net_call *call = s->call;
     s->call = NULL;
     net_call_reply(call, body);
-    if (s->console == NULL)
-        end_session(s);
+    if (s->gone)
+        env_timer_start(s->console->env, &s->console->reaper, 0);
 }
 
 /* ---- Eval --------------------------------------------------------------------------------------------------- */
@@ -147,10 +153,13 @@ static void eval_done(void *user, const struct script_answer *answer)
 {
     struct session *s = user;
     struct buf body = { 0 };
-    bool failed = answer->rc != ERR_OK;
-    err_t rc = answer->rc == ERR_SCRIPT ? ERR_INVALID_ARGUMENT : answer->rc;
+    /* The beginning of a statement is no error: the console asks for more. */
+    bool failed = answer->rc != ERR_OK && !answer->incomplete;
+    err_t rc = answer->incomplete         ? ERR_OK
+               : answer->rc == ERR_SCRIPT ? ERR_INVALID_ARGUMENT
+                                          : answer->rc;
     put_status(&body, rc, failed ? answer->output : (struct bytes){ 0 });
-    if (!failed && answer->output.len > 0)
+    if (!failed && !answer->incomplete && answer->output.len > 0)
         wire_put_bytes(&body, 2, answer->output);
     wire_put_bool(&body, 3, answer->incomplete);
     wire_put_u64(&body, 4, answer->elapsed_ns / 1000);
@@ -236,6 +245,17 @@ static bool admit(void *user, const struct env_peer *peer)
     return ok;
 }
 
+/* "unix:data/console.sock" is of use in our working directory alone. */
+static void make_absolute(char *out, size_t cap, const char *address)
+{
+    char cwd[NODE_PATH_MAX];
+    bool relative = strncmp(address, "unix:", 5) == 0 && address[5] != '/' && address[5] != '@';
+    if (relative && getcwd(cwd, sizeof cwd) != NULL)
+        snprintf(out, cap, "unix:%s/%s", cwd, address + 5);
+    else
+        snprintf(out, cap, "%s", address);
+}
+
 err_t node_console_open(struct env *env, struct logger *log, struct script_host *scripts,
                         const struct node_console_config *config, struct node_console **ret,
                         struct err *e)
@@ -243,7 +263,9 @@ err_t node_console_open(struct env *env, struct logger *log, struct script_host 
     struct node_console *c = calloc(1, sizeof *c);
     if (c == NULL)
         abort();
+    c->env = env;
     c->log = log;
+    c->reaper.fire = reap;
     c->scripts = scripts;
     c->handlers[0] = (struct net_handler){ NET_CONSOLE_EVAL, "ConsoleEval", handle_eval, c };
     c->handlers[1] =
@@ -275,13 +297,14 @@ err_t node_console_open(struct env *env, struct logger *log, struct script_host 
         return rc;
     }
     net_server_on_disconnect(c->server, connection_ended, c);
+    make_absolute(c->address, sizeof c->address, net_server_address(c->server));
     *ret = c;
     return ERR_OK;
 }
 
 const char *node_console_address(const struct node_console *c)
 {
-    return net_server_address(c->server);
+    return c->address;
 }
 
 void node_console_close(struct node_console *c)
@@ -289,7 +312,9 @@ void node_console_close(struct node_console *c)
     if (c == NULL)
         return;
     while (c->sessions != NULL)
-        release(c->sessions);
+        end_session(c->sessions); /* what runs answers CANCELLED */
+    env_timer_stop(c->env, &c->reaper);
+    net_server_on_disconnect(c->server, NULL, NULL); /* connections end later than we do */
     net_server_close(c->server);
     free(c);
 }

@@ -79,6 +79,8 @@ static err_t log_start(struct process *p, struct err *e)
 static void on_stop(void *user, int signum)
 {
     struct process *p = user;
+    if (p->node == NULL) /* signals go on until the world is closed */
+        return;
     logger_info(p->log, "signal", logger_i64("number", signum));
     node_drain(p->node);
 }
@@ -88,6 +90,8 @@ static void on_reload(void *user, int signum)
     struct process *p = user;
     struct err e = { 0 };
     (void)signum;
+    if (p->node == NULL)
+        return;
     if (log_open(p, &e) != ERR_OK)
         logger_error(p->log, "the log was not reopened", logger_err(&e));
     node_reload(p->node);
@@ -139,11 +143,13 @@ static int run(struct process *p, FILE *ready)
         (rc = world_on_signal(p->world, SIGINT, on_stop, p, &e)) != ERR_OK ||
         (rc = world_on_signal(p->world, SIGHUP, on_reload, p, &e)) != ERR_OK) {
         node_close(p->node);
+        p->node = NULL;
         return fail(NODE_EXIT_FAILED, &e);
     }
     say_ready(p, ready);
     world_run(p->world);
     node_close(p->node);
+    p->node = NULL;
     logger_info(p->log, "stopped", logger_u64("exit_code", p->code));
     return (int)p->code;
 }
