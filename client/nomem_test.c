@@ -70,7 +70,7 @@ static int everything(const struct fake *s)
     struct flotilla_batch *batch = NULL;
     uint32_t id;
     char *json = NULL;
-    struct flotilla_options o = { .size = sizeof o, .endpoint = s->endpoint, .timeout_ms = 500 };
+    struct flotilla_options o = { .size = sizeof o, .endpoint = s->endpoint, .timeout_ms = 10000 };
     int rc = flotilla_open(&o, &db, &e);
     if (rc == FLOTILLA_OK)
         rc = flotilla_raw_put(db, 1, FLOTILLA_TEXT("k"), FLOTILLA_TEXT("v"), &e);

@@ -7,7 +7,7 @@
  *   out.c      replies of a turn gathered into one write
  *
  * Who owns what. A connection lives until its stream is closed and its last call is answered; the server until
- * net_server_close() was called and its last connection is gone. A call holds its connection and the slab of its body. */
+ * net_server_close() was called and its last connection is gone. A call holds its connection and its body's slab. */
 #pragma once
 
 #include "base/codec.h"

@@ -1,4 +1,4 @@
-/* The server over real sockets: what the simulated world cannot say about the machine, and what many connections cost. */
+/* The server over real sockets: what the simulated world cannot say, and what many connections cost. */
 #include <sys/resource.h>
 #include <unistd.h>
 
