@@ -9,9 +9,9 @@
 #include "u64.h"
 
 /* Taken from the library as they are: they do a bounded amount of work, or the hook counts it. */
-static const char *const base_names[] = { "assert", "error",        "getmetatable", "ipairs",
-                                          "pcall",  "rawequal",     "rawget",       "rawset",
-                                          "select", "setmetatable", "type" };
+static const char *const base_names[] = { "assert",       "getmetatable", "ipairs", "pcall",
+                                          "rawequal",     "rawget",       "rawset", "select",
+                                          "setmetatable", "type" };
 static const char *const math_names[] = { "abs",   "acos", "asin",  "atan", "atan2", "ceil",
                                           "cos",   "cosh", "deg",   "exp",  "floor", "fmod",
                                           "frexp", "huge", "ldexp", "log",  "log10", "max",
@@ -20,10 +20,11 @@ static const char *const math_names[] = { "abs",   "acos", "asin",  "atan", "ata
 static const char *const bit_names[] = { "arshift", "band", "bnot", "bor",    "bswap", "bxor",
                                          "lshift",  "rol",  "ror",  "rshift", "tobit", "tohex" };
 static const char *const coroutine_names[] = { "create", "running", "status", "yield" };
-static const char *const own_globals[] = { "_G",     "_VERSION", "bit",      "coroutine", "keys",
-                                           "math",   "next",     "pairs",    "require",   "string",
-                                           "table",  "tonumber", "tostring", "u64",       "unpack",
-                                           "xpcall", "print",    "host" };
+static const char *const own_globals[] = { "_G",        "_VERSION", "bit",    "error",
+                                           "coroutine", "keys",     "math",   "next",
+                                           "pairs",     "require",  "string", "table",
+                                           "tonumber",  "tostring", "u64",    "unpack",
+                                           "xpcall",    "print",    "host" };
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 bool script_sandbox_global(struct bytes name)
@@ -122,6 +123,22 @@ static int l_tonumber(lua_State *L)
     return 1;
 }
 
+/* Raising unwinds C frames, which costs as much as hundreds of instructions. */
+enum { SCRIPT_ERROR_COST = 200 };
+
+static int l_error(lua_State *L)
+{
+    int level = luaL_optint(L, 2, 1);
+    lua_settop(L, 1);
+    script_state_charge(L, SCRIPT_ERROR_COST);
+    if (lua_type(L, 1) == LUA_TSTRING && level > 0) {
+        luaL_where(L, level);
+        lua_pushvalue(L, 1);
+        lua_concat(L, 2);
+    }
+    return lua_error(L);
+}
+
 /* The handler runs outside: after the error, as any function, so that it is counted and cannot nest. */
 static int l_xpcall(lua_State *L)
 {
@@ -137,7 +154,7 @@ static int l_xpcall(lua_State *L)
         lua_replace(L, 1);
         return lua_gettop(L);
     }
-    script_state_charge(L, 1); /* a breach is not for the handler */
+    script_state_charge(L, SCRIPT_ERROR_COST); /* and a breach is not for the handler */
     lua_pushvalue(L, 1);
     lua_insert(L, -2);
     lua_call(L, 1, LUA_MULTRET);
@@ -357,6 +374,7 @@ int script_sandbox_open(lua_State *L)
     lua_setfield(L, 1, "coroutine");
     put_function(L, "tostring", l_tostring);
     put_function(L, "tonumber", l_tonumber);
+    put_function(L, "error", l_error);
     put_function(L, "xpcall", l_xpcall);
     put_function(L, "require", l_require);
     put_function(L, "print", l_print);

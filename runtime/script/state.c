@@ -2,8 +2,11 @@
  *
  * Instructions are counted in ticks of TICK. In a state that has seen a large block a single instruction may take a
  * millisecond (a string of megabytes concatenated, compared, converted), so there a tick is TICK_HEAVY; and when
- * DEBT_MAX bytes were allocated since the last tick, the allocator brings the next one forward. Nothing of this
- * depends on time: the same script ends at the same count. */
+ * DEBT_MAX bytes were allocated since the last tick, the allocator itself looks whether somebody says stop.
+ *
+ * Nothing that is counted depends on time, or on what the collector has freed so far: the same script uses up its
+ * budget at the same count. (LuaJIT seeds its string hash anew in every state, so the order in which it frees strings
+ * differs: only the moment at which a script full of garbage meets its memory cap may vary a little.) */
 #include "state.h"
 
 #include <assert.h>
@@ -20,7 +23,7 @@ enum {
     HEAVY = 256 << 10,  /* bytes of a block that makes a state heavy */
     DEBT_MAX = 1 << 20, /* bytes allocated between two ticks */
     GRACE = 16,         /* the last 1/16 of the memory is there to fail in good order */
-    BYTES_PER_INSTRUCTION = 64,
+    BYTES_PER_INSTRUCTION = 16,
     C_STACK_MAX = 192 << 10, /* bytes of nested C frames in one run; a thread has at least 1 MiB */
 };
 
@@ -33,9 +36,16 @@ struct script_state *script_state_of(lua_State *L)
     return s;
 }
 
+/* Why the watchdog wants an end; 0: it does not. */
+static int told(const struct script_state *s)
+{
+    return s->stop != NULL ? atomic_load_explicit(&s->stop->reason, memory_order_relaxed) : 0;
+}
+
 /* The only mask ever set is LUA_MASKCOUNT, so this is three stores: safe from within the allocator. */
 static void arm(struct script_state *s, int count)
 {
+    s->armed = (uint64_t)count;
     lua_sethook(s->L, on_tick, LUA_MASKCOUNT, count);
 }
 
@@ -76,9 +86,9 @@ static void *allocate(void *user, void *block, size_t old_size, size_t size)
     s->memory = s->memory - old_size + size;
     if (s->memory > s->memory_peak)
         s->memory_peak = s->memory;
-    s->heavy = s->heavy || size >= HEAVY;
+    s->heavy = s->heavy || (size >= HEAVY && (size & (size - 1)) != 0);
     s->debt += size;
-    if (s->debt > DEBT_MAX && s->L != NULL && s->budget > 0)
+    if (s->debt > DEBT_MAX && told(s) != 0 && s->L != NULL)
         arm(s, 1);
     return moved;
 }
@@ -106,17 +116,14 @@ static const char *breach_text(const struct script_state *s, char *out, size_t s
 /* True if the run may go on. */
 static bool spend(struct script_state *s, uint64_t n)
 {
-    n += s->debt / BYTES_PER_INSTRUCTION;
     s->debt = 0;
-    if (s->breach == ERR_OK) {
-        int reason =
-            s->stop != NULL ? atomic_load_explicit(&s->stop->reason, memory_order_relaxed) : 0;
-        s->used += n;
-        if (reason != 0)
-            s->breach = (err_t)reason;
-        else if (s->used > s->budget)
-            s->breach = ERR_BUDGET;
-    }
+    if (s->breach != ERR_OK)
+        return false;
+    s->used += n;
+    if (told(s) != 0)
+        s->breach = (err_t)told(s);
+    else if (s->used > s->budget)
+        s->breach = ERR_BUDGET;
     return s->breach == ERR_OK;
 }
 
@@ -124,7 +131,7 @@ static void on_tick(lua_State *L, lua_Debug *ar)
 {
     struct script_state *s = script_state_of(L);
     char text[96];
-    if (spend(s, (uint64_t)tick_of(s))) {
+    if (spend(s, s->armed)) {
         arm(s, tick_of(s));
         return;
     }
@@ -214,13 +221,14 @@ static int enter(lua_State *L)
     entry->status = lua_pcall(L, 1, 0, 1);
     if (entry->status == 0)
         return 0;
-    size_t len = 0;
+    static const char mute[] = "an error whose object has no text";
+    size_t len = sizeof mute - 1;
     lua_pushcfunction(L, describe);
     lua_insert(L, -2);
-    const char *text = NULL;
+    const char *text = mute;
     if (lua_pcall(L, 1, 1, 0) == 0 || lua_type(L, -1) == LUA_TSTRING)
         text = lua_tolstring(L, -1, &len);
-    keep(&s->text, text != NULL ? text : "", len);
+    keep(&s->text, text, len);
     return 0;
 }
 

@@ -37,8 +37,10 @@ struct script_state {
     uint64_t fail_at; /* tests: this allocation and all later ones fail; 0: none */
     bool heavy;       /* holds or held a block large enough that single instructions may be slow */
     /* instructions */
-    uint64_t used, budget, debt;
-    err_t breach; /* sticky for the run */
+    uint64_t used, budget;
+    uint64_t armed; /* instructions between the last tick and the next */
+    uint64_t debt;  /* bytes allocated since somebody looked at `stop` */
+    err_t breach;   /* sticky for the run */
     const struct script_stop *stop;
     const char *stack; /* where the C stack of this run began */
     /* What crosses the boundary in this run. */
@@ -79,7 +81,7 @@ MUST_USE err_t script_state_rerun(struct script_state *s, lua_CFunction body, vo
 struct script_state *script_state_of(lua_State *L);
 /* Adds `n` instructions' worth of work; raises if the budget is used up or the watchdog says stop. */
 void script_state_charge(lua_State *L, uint64_t n);
-/* Work on `len` bytes: moving 64 of them costs about as much as an instruction. */
+/* Work on `len` bytes: building 16 of them into a string costs about as much as an instruction. */
 void script_state_charge_bytes(lua_State *L, size_t len);
 /* Call it before calling back into Lua: raises if C frames are nested too deep. */
 void script_state_descend(lua_State *L);

@@ -61,7 +61,8 @@ static int l_concat(lua_State *L)
         luaL_addvalue(&out);
         if (i < last)
             luaL_addlstring(&out, gap, gap_len);
-        script_state_charge(L, 1 + (len + gap_len) / 64);
+        script_state_charge(L, 1);
+        script_state_charge_bytes(L, len + gap_len);
     }
     luaL_pushresult(&out);
     return 1;

@@ -1,0 +1,3 @@
+-- attempts: makes bytecode and loads it
+-- expect: SCRIPT
+return loadstring(string.dump(function() end))

@@ -1,0 +1,3 @@
+-- attempts: an error without a message
+-- expect: SCRIPT
+error(nil)

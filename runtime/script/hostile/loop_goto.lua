@@ -1,0 +1,4 @@
+-- attempts: an endless loop by goto
+-- expect: BUDGET
+::again::
+goto again

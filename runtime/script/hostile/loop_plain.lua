@@ -1,0 +1,3 @@
+-- attempts: an endless loop
+-- expect: BUDGET
+while true do end

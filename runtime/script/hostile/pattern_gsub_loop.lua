@@ -1,0 +1,3 @@
+-- attempts: gsub whose replacement never returns
+-- expect: BUDGET
+return (('x'):gsub('x', function() while true do end end))

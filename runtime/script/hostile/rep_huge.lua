@@ -1,0 +1,3 @@
+-- attempts: string.rep of ten gigabytes
+-- expect: SCRIPT
+return #('x'):rep(1e10)

@@ -1,0 +1,3 @@
+-- attempts: string.rep whose length overflows
+-- expect: SCRIPT
+return #('xxxxxxxx'):rep(2^61)
