@@ -26,7 +26,7 @@ static void fuzz_formats(struct bytes in)
     struct wal_segment_header segment;
     struct wal_batch_header batch;
     (void)!wal_format_take_segment_header(in, &segment);
-    if (wal_format_take_batch_header(in, in.len, &batch) == ERR_OK)
+    if (wal_format_take_batch_header(in, 0, in.len, &batch) == ERR_OK)
         FUZZ_CHECK(batch.length >= WAL_BATCH_HEADER && batch.length <= in.len);
     while (in.len > 0) {
         struct wal_record record;
@@ -50,12 +50,24 @@ static void fuzz_formats(struct bytes in)
     }
 }
 
+/* What the checksums of the segment's batches begin with. */
+static uint32_t seed_of(struct sim_disk *disk, const char *path)
+{
+    struct buf all = { 0 };
+    struct wal_segment_header header;
+    FUZZ_CHECK(sim_disk_peek(disk, path, &all) == ERR_OK);
+    FUZZ_CHECK(wal_format_take_segment_header(buf_bytes(&all), &header) == ERR_OK);
+    buf_free(&all);
+    return wal_format_seed(&header);
+}
+
 /* Writes the input's chunks (u16 length, bytes) as batches with right headers and checksums,
  * from `offset` on. Answers how many. */
 static unsigned put_batches(struct sim_disk *disk, const char *path, uint64_t offset,
                             uint64_t number, struct bytes in)
 {
     unsigned count = 0;
+    uint32_t seed = seed_of(disk, path);
     uint8_t *whole = malloc(WAL_BATCH_HEADER + RECORDS_MAX);
     FUZZ_CHECK(whole != NULL);
     while (in.len > 2) {
@@ -69,11 +81,10 @@ static unsigned put_batches(struct sim_disk *disk, const char *path, uint64_t of
         for (struct wal_record record; records.len > 0; header.records++)
             if (wal_format_take_record(&records, &record) != ERR_OK)
                 break;
-        wal_format_batch_header(&header, whole);
+        wal_format_batch_header(&header, seed, whole);
         memcpy(whole + WAL_BATCH_HEADER, in.data, len);
-        header.crc =
-            wal_format_batch_crc(wal_format_seed(1, INCARNATION), bytes_from(whole, header.length));
-        wal_format_batch_header(&header, whole);
+        header.crc = wal_format_batch_crc(seed, bytes_from(whole, header.length));
+        wal_format_batch_header(&header, seed, whole);
         if (offset + header.length > SEGMENT)
             break;
         FUZZ_CHECK(sim_disk_poke(disk, path, offset, bytes_from(whole, header.length)) == ERR_OK);
@@ -144,10 +155,11 @@ static uint64_t end_of(struct sim_disk *disk, const char *path, uint64_t *number
     struct buf all = { 0 };
     struct wal_batch_header header;
     uint64_t offset = WAL_BLOCK;
+    uint32_t seed = seed_of(disk, path);
     *number = 1;
     FUZZ_CHECK(sim_disk_peek(disk, path, &all) == ERR_OK && all.len == SEGMENT);
     while (offset < SEGMENT &&
-           wal_format_take_batch_header(bytes_from(all.data + offset, SEGMENT - offset),
+           wal_format_take_batch_header(bytes_from(all.data + offset, SEGMENT - offset), seed,
                                         SEGMENT - offset, &header) == ERR_OK) {
         offset += (header.length + WAL_BLOCK - 1) / WAL_BLOCK * WAL_BLOCK;
         *number = header.number + 1;

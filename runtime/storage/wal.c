@@ -189,8 +189,7 @@ err_t wal_write(struct wal *wal, struct wal_batch *batch, uint64_t *number, stru
         segment = &wal->live[wal->live_count - 1];
     }
     unsigned n;
-    err_t rc = wal_batch_seal(batch, wal->number + 1,
-                              wal_format_seed(segment->number, wal->config.incarnation), &n);
+    err_t rc = wal_batch_seal(batch, wal->number + 1, segment->seed, &n);
     if (rc != ERR_OK)
         return err_set(e, rc,
                        rc == ERR_NOMEM ? "no memory for a log batch" : "a log batch is too large");

@@ -247,7 +247,7 @@ err_t wal_batch_seal(struct wal_batch *batch, uint64_t number, uint32_t seed, un
     struct wal_batch_header header = { .length = (uint32_t)batch->length,
                                        .number = number,
                                        .records = batch->records };
-    wal_format_batch_header(&header, batch->scratch.data);
+    wal_format_batch_header(&header, seed, batch->scratch.data);
     uint32_t crc = seed;
     for (size_t i = 0; i < batch->piece_count; i++) {
         const struct wal_piece *piece = &batch->pieces[i];

@@ -8,12 +8,13 @@
 
 static const uint8_t magic[8] = { 'F', 'L', 'O', 'T', 'W', 'A', 'L', '\n' };
 
-uint32_t wal_format_seed(uint64_t segment, uint64_t incarnation)
+uint32_t wal_format_seed(const struct wal_segment_header *segment)
 {
-    uint8_t both[16];
-    store_u64(both, segment);
-    store_u64(both + 8, incarnation);
-    return crc32c(0, bytes_from(both, sizeof both));
+    uint8_t all[24];
+    store_u64(all, segment->number);
+    store_u64(all + 8, segment->incarnation);
+    store_u64(all + 16, segment->salt);
+    return crc32c(0, bytes_from(all, sizeof all));
 }
 
 void wal_format_segment_header(const struct wal_segment_header *header, uint8_t *out)
@@ -25,6 +26,7 @@ void wal_format_segment_header(const struct wal_segment_header *header, uint8_t 
     put_u64(&at, header->number);
     put_u64(&at, header->incarnation);
     put_u64(&at, header->bytes);
+    put_u64(&at, header->salt);
     put_u32(&at, crc32c(0, bytes_from(out, (size_t)(at - out))));
     assert(at == out + WAL_SEGMENT_HEADER);
 }
@@ -36,7 +38,7 @@ err_t wal_format_take_segment_header(struct bytes in, struct wal_segment_header 
     uint32_t format, zero, crc;
     if (!take_bytes(&in, sizeof magic, &seen) || !take_u32(&in, &format) || !take_u32(&in, &zero) ||
         !take_u64(&in, &header.number) || !take_u64(&in, &header.incarnation) ||
-        !take_u64(&in, &header.bytes) || !take_u32(&in, &crc))
+        !take_u64(&in, &header.bytes) || !take_u64(&in, &header.salt) || !take_u32(&in, &crc))
         return ERR_SHORT;
     if (!bytes_equal(seen, bytes_from(magic, sizeof magic)) ||
         crc != crc32c(0, bytes_from(whole.data, WAL_SEGMENT_HEADER - 4)))
@@ -47,27 +49,38 @@ err_t wal_format_take_segment_header(struct bytes in, struct wal_segment_header 
     return ERR_OK;
 }
 
-void wal_format_batch_header(const struct wal_batch_header *header, uint8_t *out)
+static uint32_t head_of(const struct wal_batch_header *header, uint32_t seed)
+{
+    uint8_t all[16];
+    store_u32(all, header->length);
+    store_u64(all + 4, header->number);
+    store_u32(all + 12, header->records);
+    return crc32c(seed, bytes_from(all, sizeof all));
+}
+
+void wal_format_batch_header(const struct wal_batch_header *header, uint32_t seed, uint8_t *out)
 {
     uint8_t *at = out;
     put_u32(&at, header->length);
     put_u32(&at, header->crc);
     put_u64(&at, header->number);
     put_u32(&at, header->records);
-    put_u32(&at, 0);
+    put_u32(&at, head_of(header, seed));
     assert(at == out + WAL_BATCH_HEADER);
 }
 
-err_t wal_format_take_batch_header(struct bytes in, uint64_t room, struct wal_batch_header *ret)
+err_t wal_format_take_batch_header(struct bytes in, uint32_t seed, uint64_t room,
+                                   struct wal_batch_header *ret)
 {
     struct wal_batch_header header;
-    uint32_t zero;
+    uint32_t head;
     if (!take_u32(&in, &header.length) || !take_u32(&in, &header.crc) ||
-        !take_u64(&in, &header.number) || !take_u32(&in, &header.records) || !take_u32(&in, &zero))
+        !take_u64(&in, &header.number) || !take_u32(&in, &header.records) || !take_u32(&in, &head))
         return ERR_SHORT;
-    if (header.length < WAL_BATCH_HEADER + WAL_RECORD_HEADER || header.length > room ||
-        header.length > WAL_BATCH_MAX || header.number == 0 || header.records == 0 ||
-        header.records > (header.length - WAL_BATCH_HEADER) / WAL_RECORD_HEADER || zero != 0)
+    if (head != head_of(&header, seed) || header.length < WAL_BATCH_HEADER + WAL_RECORD_HEADER ||
+        header.length > room || header.length > WAL_BATCH_MAX || header.number == 0 ||
+        header.records == 0 ||
+        header.records > (header.length - WAL_BATCH_HEADER) / WAL_RECORD_HEADER)
         return ERR_CORRUPTION;
     *ret = header;
     return ERR_OK;

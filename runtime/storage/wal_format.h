@@ -1,8 +1,8 @@
 /* The bytes of the write-ahead log. Little-endian; every crc is a CRC-32C.
  *
  *   segment   | header block | batch ... batch | zeros, or what an earlier life left |
- *   header    | "FLOTWAL\n" | format u32 | 0 u32 | number u64 | incarnation u64 | bytes u64 | crc u32 | zeros |
- *   batch     | length u32 | crc u32 | number u64 | records u32 | 0 u32 | record ... record | zeros |
+ *   header    | "FLOTWAL\n" | format u32 | 0 u32 | number u64 | incarnation u64 | bytes u64 | salt u64 | crc u32 | zeros |
+ *   batch     | length u32 | crc u32 | number u64 | records u32 | head u32 | record ... record | zeros |
  *   record    | kind u8 | 0 u8 | 0 u16 | length u32 | payload: length bytes |
  *
  *   APPEND    region u64, term u64, vote u64, commit u64, first u64, count u32, 0 u32, then count times:
@@ -13,8 +13,11 @@
  *   LOCAL     kind u32, 0 u32, the rest is its bytes
  *
  * 1. `length` of a batch counts header and records, not the padding. Its crc covers them (its own
- *    field as zero) and begins with the segment's number and the store's incarnation: a batch of
- *    the segment's earlier life, or of another store, is no batch.
+ *    field as zero); `head` is the crc of length, number and records alone, so that nobody reads by
+ *    a length that was made up. Both begin with the seed: the crc of the segment's number, the
+ *    store's incarnation and the salt, which is drawn when the file becomes this segment. So what
+ *    is left of an earlier life is no batch, and no client can have put one there: it does not know
+ *    the salt.
  * 2. Every length is compared with what holds it before anybody allocates or reads by it. Fields
  *    shown as 0 are 0.
  * 3. Batches are numbered 1, 2, 3 ... without a hole, over all segments. */
@@ -27,7 +30,7 @@
 enum {
     WAL_FORMAT = 1,
     WAL_BLOCK = 4096,        /* batches begin at multiples of it; the header has one */
-    WAL_SEGMENT_HEADER = 44, /* used bytes of the header block */
+    WAL_SEGMENT_HEADER = 52, /* used bytes of the header block */
     WAL_BATCH_HEADER = 24,
     WAL_RECORD_HEADER = 8,
     WAL_APPEND_HEADER = 48,
@@ -36,7 +39,7 @@ enum {
 };
 
 struct wal_segment_header {
-    uint64_t number, incarnation, bytes;
+    uint64_t number, incarnation, bytes, salt;
 };
 
 struct wal_batch_header {
@@ -83,19 +86,19 @@ struct wal_record {
     };
 };
 
-/* What the crc of every batch of a segment begins with. */
-uint32_t wal_format_seed(uint64_t segment, uint64_t incarnation);
+/* What the checksums of every batch of this segment begin with. */
+uint32_t wal_format_seed(const struct wal_segment_header *segment);
 
 /* `out` has WAL_SEGMENT_HEADER bytes. */
 void wal_format_segment_header(const struct wal_segment_header *header, uint8_t *out);
 /* ERR_SHORT; ERR_CORRUPTION (magic or crc); ERR_UPGRADE_REQUIRED (written by a later version). */
 MUST_USE err_t wal_format_take_segment_header(struct bytes in, struct wal_segment_header *ret);
 
-/* `out` has WAL_BATCH_HEADER bytes; the crc field is written as given (0 while it is computed). */
-void wal_format_batch_header(const struct wal_batch_header *header, uint8_t *out);
-/* ERR_SHORT; ERR_CORRUPTION: no batch can begin like this with `room` bytes left in its segment.
- * The crc is not checked: the caller reads `length` bytes first. */
-MUST_USE err_t wal_format_take_batch_header(struct bytes in, uint64_t room,
+/* `out` has WAL_BATCH_HEADER bytes; the crc is written as given (0 while it is computed). */
+void wal_format_batch_header(const struct wal_batch_header *header, uint32_t seed, uint8_t *out);
+/* ERR_SHORT; ERR_CORRUPTION: no batch of this seed begins here, or it cannot have `room` bytes in
+ * its segment. The crc of the records is not checked: the caller reads `length` bytes first. */
+MUST_USE err_t wal_format_take_batch_header(struct bytes in, uint32_t seed, uint64_t room,
                                             struct wal_batch_header *ret);
 /* The crc of header and records; `whole` is length bytes, its crc field may hold anything. */
 uint32_t wal_format_batch_crc(uint32_t seed, struct bytes whole);

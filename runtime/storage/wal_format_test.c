@@ -6,6 +6,9 @@
 #include "base/prng.h"
 #include "wal_batch.h"
 
+static const struct wal_segment_header segment = {
+    .number = 7, .incarnation = 0x1122334455667788, .bytes = 1 << 20, .salt = 0x99
+};
 static const struct raft_hs hs = { .term = 2, .vote = 3, .commit = 4 };
 
 /* One batch with a record of every kind. */
@@ -76,41 +79,42 @@ static struct buf bytes_of(struct wal_batch *batch, uint64_t number, uint32_t se
     "00000000"                                                                                     \
     "77696e646f77"
 
+#define GOLDEN_HEAD "0301000087ec3ada2a00000000000000050000005e5adbe4"
+
 TEST(batch_golden_bytes)
 {
     struct wal_batch batch = { 0 };
     build(&batch);
-    uint32_t seed = wal_format_seed(7, 0x1122334455667788);
+    uint32_t seed = wal_format_seed(&segment);
     struct buf have = bytes_of(&batch, 42, seed);
     struct buf records = test_hex(GOLDEN_RECORDS);
     CHECK_EQ(batch.length, WAL_BATCH_HEADER + records.len);
     CHECK_BYTES(bytes_from(have.data + WAL_BATCH_HEADER, records.len), buf_bytes(&records));
-    struct buf head = test_hex("1d01000000000000"
-                               "2a00000000000000"
-                               "05000000"
-                               "00000000");
-    CHECK_EQ(load_u32(have.data), 24 + records.len);
-    store_u32(head.data, (uint32_t)batch.length);
-    uint8_t bare[WAL_BATCH_HEADER];
-    memcpy(bare, have.data, sizeof bare);
-    store_u32(bare + 4, 0);
-    CHECK_BYTES(bytes_from(bare, sizeof bare), buf_bytes(&head));
-    uint32_t crc = crc32c(seed, bytes_from(bare, sizeof bare)); /* its own field as zero */
-    crc = crc32c(crc, buf_bytes(&records));
-    CHECK_EQ(load_u32(have.data + 4), crc);
+    uint8_t head[WAL_BATCH_HEADER];
+    store_u32(head, (uint32_t)batch.length);
+    store_u64(head + 4, 42);
+    store_u32(head + 12, 5);
+    uint32_t made_of = crc32c(seed, bytes_from(head, 16)); /* length, number, records */
+    store_u32(head + 4, 0);                                /* its own field as zero */
+    store_u64(head + 8, 42);
+    store_u32(head + 16, 5);
+    store_u32(head + 20, made_of);
+    uint32_t crc = crc32c(crc32c(seed, bytes_from(head, sizeof head)), buf_bytes(&records));
+    store_u32(head + 4, crc);
+    CHECK_BYTES(bytes_from(have.data, sizeof head), bytes_from(head, sizeof head));
+    struct buf golden = test_hex(GOLDEN_HEAD); /* and never another, while the format is 1 */
+    CHECK_BYTES(bytes_from(have.data, sizeof head), buf_bytes(&golden));
+    buf_free(&golden);
     for (size_t i = batch.length; i < have.len; i++)
         CHECK_EQ(have.data[i], 0);
     buf_free(&have);
     buf_free(&records);
-    buf_free(&head);
     wal_batch_free(&batch);
 }
 
 TEST(segment_header_golden_bytes)
 {
-    struct wal_segment_header header = { .number = 7,
-                                         .incarnation = 0x1122334455667788,
-                                         .bytes = 1 << 20 };
+    struct wal_segment_header header = segment;
     uint8_t out[WAL_SEGMENT_HEADER];
     wal_format_segment_header(&header, out);
     struct buf want = test_hex("464c4f5457414c0a"
@@ -118,7 +122,8 @@ TEST(segment_header_golden_bytes)
                                "00000000"
                                "0700000000000000"
                                "8877665544332211"
-                               "0000100000000000");
+                               "0000100000000000"
+                               "9900000000000000");
     CHECK_BYTES(bytes_from(out, want.len), buf_bytes(&want));
     CHECK_EQ(load_u32(out + want.len), crc32c(0, buf_bytes(&want)));
     buf_free(&want);
@@ -137,24 +142,31 @@ TEST(segment_header_golden_bytes)
     CHECK_EQ(back.number, 7);
     CHECK_EQ(back.bytes, 1 << 20);
     store_u32(out + 8, 2); /* format 2, with its crc */
-    store_u32(out + 40, crc32c(0, bytes_from(out, 40)));
+    store_u32(out + 48, crc32c(0, bytes_from(out, 48)));
     CHECK_EQ(wal_format_take_segment_header(bytes_from(out, sizeof out), &back),
              ERR_UPGRADE_REQUIRED);
 }
 
-/* The crc begins with the segment's number and the incarnation: the same bytes elsewhere are no batch. */
+/* The checksums begin with number, incarnation and salt: the same bytes elsewhere are no batch. */
 TEST(a_batch_belongs_to_its_segment_and_store)
 {
-    CHECK(wal_format_seed(1, 5) != wal_format_seed(2, 5));
-    CHECK(wal_format_seed(1, 5) != wal_format_seed(1, 6));
+    struct wal_segment_header others[3] = { segment, segment, segment };
+    others[0].number++;
+    others[1].incarnation++;
+    others[2].salt++;
     struct wal_batch batch = { 0 };
     build(&batch);
-    struct buf have = bytes_of(&batch, 42, wal_format_seed(1, 5));
+    uint32_t seed = wal_format_seed(&segment);
+    struct buf have = bytes_of(&batch, 42, seed);
     struct bytes whole = bytes_from(have.data, batch.length);
-    uint32_t crc = load_u32(have.data + 4);
-    CHECK_EQ(wal_format_batch_crc(wal_format_seed(1, 5), whole), crc);
-    CHECK(wal_format_batch_crc(wal_format_seed(2, 5), whole) != crc);
-    CHECK(wal_format_batch_crc(wal_format_seed(1, 6), whole) != crc);
+    struct wal_batch_header header;
+    CHECK_EQ(wal_format_take_batch_header(whole, seed, have.len, &header), ERR_OK);
+    CHECK_EQ(wal_format_batch_crc(seed, whole), header.crc);
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t other = wal_format_seed(&others[i]);
+        CHECK(wal_format_batch_crc(other, whole) != header.crc);
+        CHECK_EQ(wal_format_take_batch_header(whole, other, have.len, &header), ERR_CORRUPTION);
+    }
     buf_free(&have);
     wal_batch_free(&batch);
 }
@@ -185,12 +197,13 @@ TEST(batch_header_is_bounded_before_anybody_trusts_it)
                                            .number = rows[i].number,
                                            .records = rows[i].records },
                                 back = { .length = 7 };
-        wal_format_batch_header(&header, bytes);
-        CHECK_EQ(wal_format_take_batch_header(bytes_from(bytes, sizeof bytes), rows[i].room, &back),
-                 rows[i].rc);
+        wal_format_batch_header(&header, 3, bytes);
+        CHECK_EQ(
+            wal_format_take_batch_header(bytes_from(bytes, sizeof bytes), 3, rows[i].room, &back),
+            rows[i].rc);
         CHECK_EQ(back.length, rows[i].rc == ERR_OK ? rows[i].length : 7);
         for (size_t n = 0; n < sizeof bytes; n++)
-            CHECK_EQ(wal_format_take_batch_header(bytes_from(bytes, n), rows[i].room, &back),
+            CHECK_EQ(wal_format_take_batch_header(bytes_from(bytes, n), 3, rows[i].room, &back),
                      ERR_SHORT);
     }
 }

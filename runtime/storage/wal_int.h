@@ -10,6 +10,7 @@ enum { WAL_SPARES_MAX = 16, WAL_NAME_MAX = 512 };
 
 struct wal_segment {
     uint64_t number, bytes;
+    uint32_t seed;         /* of its batches; known while the file is open */
     struct env_file *file; /* NULL: opened when it is needed */
 };
 

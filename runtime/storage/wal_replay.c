@@ -58,7 +58,7 @@ static err_t take(struct reader *reader, uint64_t offset, struct wal_batch_heade
     struct bytes head;
     err_t rc = peek(reader, offset, WAL_BATCH_HEADER, &head, e);
     if (rc == ERR_OK)
-        rc = wal_format_take_batch_header(head, room, header);
+        rc = wal_format_take_batch_header(head, reader->seed, room, header);
     if (rc == ERR_OK)
         rc = peek(reader, offset, header->length, batch, e);
     if (rc == ERR_OK && wal_format_batch_crc(reader->seed, *batch) != header->crc)
@@ -155,7 +155,7 @@ static err_t replay_segment(struct replay *replay, size_t segment, struct err *e
     replay->reader.file = file->file;
     replay->reader.ahead = WINDOW;
     replay->reader.bytes = file->bytes;
-    replay->reader.seed = wal_format_seed(file->number, replay->wal->config.incarnation);
+    replay->reader.seed = file->seed;
     replay->reader.offset = 0;
     buf_clear(&replay->reader.window);
 
@@ -247,9 +247,7 @@ err_t wal_read(struct wal *wal, uint64_t segment, uint64_t offset, struct buf *r
     err_t rc = wal_segment_open(wal, found, e);
     if (rc != ERR_OK)
         return rc;
-    struct reader reader = { .file = found->file,
-                             .bytes = found->bytes,
-                             .seed = wal_format_seed(segment, wal->config.incarnation) };
+    struct reader reader = { .file = found->file, .bytes = found->bytes, .seed = found->seed };
     struct wal_batch_header header;
     struct bytes batch;
     rc = take(&reader, offset, &header, &batch, e);

@@ -155,6 +155,7 @@ err_t wal_segment_open(struct wal *wal, struct wal_segment *segment, struct err 
     }
     segment->file = file;
     segment->bytes = header.bytes;
+    segment->seed = wal_format_seed(&header);
     return ERR_OK;
 }
 
@@ -186,12 +187,15 @@ static err_t fill(struct env_file *file, uint64_t bytes, struct err *e)
     return rc;
 }
 
-static err_t write_header(struct wal *wal, struct env_file *file, uint64_t number, struct err *e)
+static err_t write_header(struct wal *wal, struct env_file *file, uint64_t number, uint32_t *seed,
+                          struct err *e)
 {
     uint8_t block[WAL_BLOCK] = { 0 };
     struct wal_segment_header header = { .number = number,
                                          .incarnation = wal->config.incarnation,
-                                         .bytes = wal->config.segment_bytes };
+                                         .bytes = wal->config.segment_bytes,
+                                         .salt = env_random_u64(wal->env) };
+    *seed = wal_format_seed(&header);
     wal_format_segment_header(&header, block);
     struct bytes all = bytes_from(block, sizeof block);
     err_t rc = env_file_write(file, 0, &all, 1, e);
@@ -228,6 +232,7 @@ err_t wal_segment_make(struct wal *wal, uint64_t number, uint64_t from, struct w
     char made[WAL_NAME_MAX], name[WAL_NAME_MAX];
     wal_segment_path(wal, number, "new", made);
     wal_segment_path(wal, number, "seg", name);
+    uint32_t seed = 0;
     struct env_file *file = NULL;
     err_t rc = ERR_NOT_FOUND;
     if (from != 0)
@@ -239,7 +244,7 @@ err_t wal_segment_make(struct wal *wal, uint64_t number, uint64_t from, struct w
             rc = fill(file, wal->config.segment_bytes, e);
     }
     if (rc == ERR_OK)
-        rc = write_header(wal, file, number, e);
+        rc = write_header(wal, file, number, &seed, e);
     if (rc == ERR_OK)
         rc = env_rename(wal->env, made, name, e);
     if (rc == ERR_OK)
@@ -250,8 +255,9 @@ err_t wal_segment_make(struct wal *wal, uint64_t number, uint64_t from, struct w
             return err_wrap(e, ERR_IO, "could not take back log segment \"%s\"", name);
         return err_wrap(e, rc, "could not make log segment \"%s\"", name);
     }
-    *ret =
-        (struct wal_segment){ .number = number, .bytes = wal->config.segment_bytes, .file = file };
+    *ret = (struct wal_segment){
+        .number = number, .bytes = wal->config.segment_bytes, .seed = seed, .file = file
+    };
     return ERR_OK;
 }
 
