@@ -350,7 +350,7 @@ static err_t apply_namespace(struct apply *apply, const struct command *command,
 {
     err_t rc =
         namespaces_stage(apply->namespaces, command->namespace_id, command->key, command->value);
-    if (rc == ERR_ALREADY_EXISTS) {
+    if (rc == ERR_ALREADY_EXISTS || rc == ERR_RESOURCE_EXHAUSTED) {
         result->rc = rc;
         return ERR_OK;
     }

@@ -378,6 +378,47 @@ TEST(namespaces_are_created_kept_and_apart)
     rig_free(&rig);
 }
 
+TEST(namespaces_have_a_limit)
+{
+    struct rig rig = rig_ready(11);
+    struct err e = { 0 };
+    char name[16];
+    for (uint32_t id = 2; id <= NAMESPACES_MAX; id++) { /* 1 is "default" */
+        snprintf(name, sizeof name, "n%u", id);
+        CHECK_OK(storage_create_namespace(rig.store, id, BYTES(name), BYTES("strong"), &e), e);
+    }
+    CHECK_EQ(storage_create_namespace(rig.store, 5000, BYTES("more"), BYTES("strong"), &e),
+             ERR_RESOURCE_EXHAUSTED);
+    CHECK_EQ(storage_create_namespace(rig.store, 7, BYTES("again"), BYTES("strong"), &e),
+             ERR_ALREADY_EXISTS);
+    rig_crash(&rig, SIM_CRASH_LOSE);
+    rig_reopen(&rig);
+    CHECK_EQ(storage_namespace_next(rig.store), NAMESPACES_MAX + 1);
+    CHECK(!storage_namespace_exists(rig.store, 5000));
+    rig_free(&rig);
+}
+
+/* Entries are stamped, and never backwards: also with the wall clock set back, also after a restart. */
+TEST(stamps_go_forward)
+{
+    struct rig rig = rig_ready(12);
+    uint64_t last = 0;
+    for (unsigned i = 0; i < 12; i++) {
+        rig_put(&rig, "k", "v");
+        uint64_t hlc = apply_state(rig.store->apply)->hlc;
+        CHECK(hlc > last);
+        last = hlc;
+        if (i % 3 == 1)
+            sim_world_step_wall(rig.world, -3600000000000);
+        if (i % 3 == 2) {
+            rig_crash(&rig, SIM_CRASH_LOSE);
+            sim_world_step_wall(rig.world, -7200000000000);
+            rig_reopen(&rig);
+        }
+    }
+    rig_free(&rig);
+}
+
 /* A command may use the namespace that one before it in the same turn creates; others see it when
  * it is applied. */
 TEST(a_namespace_and_its_first_write_in_one_turn)

@@ -9,7 +9,7 @@
 struct table {
     struct table *older;
     size_t count;
-    struct storage_namespace rows[]; /* sorted by id */
+    struct storage_namespace *rows[]; /* sorted by id; all of them are in every later table too */
 };
 
 struct namespaces {
@@ -17,11 +17,14 @@ struct namespaces {
     struct table *staged; /* NULL: nothing is staged */
 };
 
-static struct storage_namespace row_of(uint32_t id, struct bytes name, struct bytes mode)
+static struct storage_namespace *row_new(uint32_t id, struct bytes name, struct bytes mode)
 {
-    struct storage_namespace row = { .id = id };
-    memcpy(row.name, name.data, name.len);
-    memcpy(row.mode, mode.data, mode.len);
+    struct storage_namespace *row = calloc(1, sizeof *row);
+    if (row != NULL) {
+        row->id = id;
+        memcpy(row->name, name.data, name.len);
+        memcpy(row->mode, mode.data, mode.len);
+    }
     return row;
 }
 
@@ -29,9 +32,9 @@ static const struct storage_namespace *by_id(const struct table *table, uint32_t
 {
     for (size_t lo = 0, hi = table->count; lo < hi;) {
         size_t mid = lo + (hi - lo) / 2;
-        if (table->rows[mid].id == id)
-            return &table->rows[mid];
-        if (table->rows[mid].id < id)
+        if (table->rows[mid]->id == id)
+            return table->rows[mid];
+        if (table->rows[mid]->id < id)
             lo = mid + 1;
         else
             hi = mid;
@@ -42,26 +45,23 @@ static const struct storage_namespace *by_id(const struct table *table, uint32_t
 static const struct storage_namespace *by_name(const struct table *table, struct bytes name)
 {
     for (size_t i = 0; i < table->count; i++)
-        if (bytes_equal(BYTES(table->rows[i].name), name))
-            return &table->rows[i];
+        if (bytes_equal(BYTES(table->rows[i]->name), name))
+            return table->rows[i];
     return NULL;
 }
 
 /* A copy of `table` with one row more, in its place. */
-static struct table *with(const struct table *table, struct storage_namespace row)
+static struct table *with(const struct table *table, struct storage_namespace *row)
 {
-    size_t count = table != NULL ? table->count : 0;
+    size_t count = table != NULL ? table->count : 0, at = 0;
     struct table *next = malloc(sizeof *next + (count + 1) * sizeof next->rows[0]);
     if (next == NULL)
         return NULL;
-    size_t at = 0;
-    while (at < count && table->rows[at].id < row.id)
+    while (at < count && table->rows[at]->id < row->id)
         at++;
-    if (at > 0)
-        memcpy(next->rows, table->rows, at * sizeof row);
+    for (size_t i = 0; i < count; i++)
+        next->rows[i < at ? i : i + 1] = table->rows[i];
     next->rows[at] = row;
-    if (at < count)
-        memcpy(next->rows + at + 1, table->rows + at, (count - at) * sizeof row);
     next->count = count + 1;
     next->older = NULL;
     return next;
@@ -112,21 +112,22 @@ err_t namespaces_open(const struct engine_ops *ops, struct engine *engine, struc
     return ERR_OK;
 }
 
-static void free_tables(struct table *table)
+void namespaces_close(struct namespaces *all)
 {
+    if (all == NULL)
+        return;
+    struct table *table = all->staged, *rest = atomic_load(&all->current);
+    if (table != NULL)
+        table->older = rest;
+    else
+        table = rest;
+    for (size_t i = 0; table != NULL && i < table->count; i++)
+        free(table->rows[i]); /* the newest table has them all */
     while (table != NULL) {
         struct table *older = table->older;
         free(table);
         table = older;
     }
-}
-
-void namespaces_close(struct namespaces *all)
-{
-    if (all == NULL)
-        return;
-    free_tables(all->staged);
-    free_tables(atomic_load(&all->current));
     free(all);
 }
 
@@ -142,9 +143,14 @@ err_t namespaces_stage(struct namespaces *all, uint32_t id, struct bytes name, s
     const struct table *base = newest(all);
     if (base != NULL && (by_id(base, id) != NULL || by_name(base, name) != NULL))
         return ERR_ALREADY_EXISTS;
-    struct table *next = with(base, row_of(id, name, mode));
-    if (next == NULL)
+    if (base != NULL && base->count == NAMESPACES_MAX)
+        return ERR_RESOURCE_EXHAUSTED;
+    struct storage_namespace *row = row_new(id, name, mode);
+    struct table *next = row != NULL ? with(base, row) : NULL;
+    if (next == NULL) {
+        free(row);
         return ERR_NOMEM;
+    }
     free(all->staged); /* nobody else has seen it */
     all->staged = next;
     return ERR_OK;
@@ -166,7 +172,7 @@ void namespaces_each(const struct namespaces *all,
 {
     const struct table *table = current(all);
     for (size_t i = 0; i < table->count; i++)
-        each(user, &table->rows[i]);
+        each(user, table->rows[i]);
 }
 
 bool namespaces_exists(const struct namespaces *all, uint32_t id)
@@ -187,5 +193,5 @@ err_t namespaces_find(const struct namespaces *all, struct bytes name,
 uint32_t namespaces_next(const struct namespaces *all)
 {
     const struct table *table = current(all);
-    return table->rows[table->count - 1].id + 1;
+    return table->rows[table->count - 1]->id + 1;
 }

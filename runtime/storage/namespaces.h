@@ -8,6 +8,9 @@
 
 #include "storage/store.h"
 
+/* Replicated state: every replica refuses the same one. Old tables are kept, so it also bounds memory. */
+enum { NAMESPACES_MAX = 1000 };
+
 struct namespaces;
 
 /* Loads what the engine holds. ERR_CORRUPTION. */
@@ -25,7 +28,7 @@ uint32_t namespaces_next(const struct namespaces *all);
 
 /* The applier alone. What is staged counts for it at once, for the others from publish on. */
 bool namespaces_staged_exists(const struct namespaces *all, uint32_t id);
-/* ERR_ALREADY_EXISTS: the id or the name; ERR_NOMEM. */
+/* ERR_ALREADY_EXISTS: the id or the name; ERR_RESOURCE_EXHAUSTED: NAMESPACES_MAX; ERR_NOMEM. */
 MUST_USE err_t namespaces_stage(struct namespaces *all, uint32_t id, struct bytes name,
                                 struct bytes mode);
 void namespaces_publish(struct namespaces *all);

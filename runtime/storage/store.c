@@ -173,6 +173,16 @@ static err_t make_directory(struct env *env, const char *path, struct err *e)
     return rc;
 }
 
+static err_t check_config(const struct storage_config *config, struct err *e)
+{
+    if (config->segment_bytes == 0 ||
+        (config->segment_bytes >= STORE_SEGMENT_MIN && config->segment_bytes <= STORE_SEGMENT_MAX))
+        return ERR_OK;
+    return err_set(e, ERR_INVALID_ARGUMENT, "segment_bytes is %llu; it must be from %d to %d",
+                   (unsigned long long)config->segment_bytes, (int)STORE_SEGMENT_MIN,
+                   (int)STORE_SEGMENT_MAX);
+}
+
 static struct wal_config wal_config_of(const struct storage_config *config, const char *dir,
                                        uint64_t incarnation)
 {
@@ -231,7 +241,9 @@ err_t storage_init(struct env *env, const struct storage_config *config,
     char *name = store_join(config->path, "IDENT");
     bool is_dir;
     uint64_t size;
-    err_t rc = make_directory(env, config->path, e);
+    err_t rc = check_config(config, e);
+    if (rc == ERR_OK)
+        rc = make_directory(env, config->path, e);
     if (rc == ERR_OK)
         rc = lock_directory(env, config->path, &lock, e);
     if (rc == ERR_OK) {
@@ -459,6 +471,7 @@ static err_t open_log(struct storage *store, struct err *e)
     ledger_segment(&store->ledger, wal_segment(store->wal));
     atomic_store(&store->last, store->ledger.last);
     atomic_store(&store->applied, apply_state(store->apply)->index);
+    atomic_store(&store->stamp, apply_state(store->apply)->hlc);
     atomic_store(&store->segments, wal_segment(store->wal) - wal_oldest(store->wal) + 1);
     store->watermark_at = env_now(store->env);
     return ERR_OK;
@@ -493,6 +506,16 @@ static err_t open_locks(struct storage *store, struct err *e)
     return rc;
 }
 
+/* With an IDENT the store is whole: from now on nobody may take it for a half-made one, also if IDENT
+ * should be lost. */
+static err_t finish_init(struct storage *store, struct err *e)
+{
+    char *begun = store_join(store->path, "INIT");
+    err_t rc = env_remove(store->env, begun, e);
+    free(begun);
+    return rc == ERR_OK || rc == ERR_NOT_FOUND ? env_dir_sync(store->env, store->path, e) : rc;
+}
+
 static err_t open_parts(struct storage *store, struct err *e)
 {
     bool marked = false;
@@ -513,7 +536,7 @@ static err_t open_parts(struct storage *store, struct err *e)
         rc = ident_read(store->env, ident, &store->ident, e);
     free(ident);
     if (rc == ERR_OK) /* init may have died between the rename of IDENT and this */
-        rc = env_dir_sync(store->env, store->path, e);
+        rc = finish_init(store, e);
     if (rc == ERR_OK)
         rc = store->ops->open(store->env, &config, &store->engine, e);
     if (rc == ERR_OK)
@@ -577,7 +600,9 @@ err_t storage_open(struct env *env, const struct storage_config *config, struct 
     store->wal_path = store_join(store->path, "wal");
     store->ops = config->engine;
     store->log_to = config->log;
-    err_t rc = open_locks(store, e);
+    err_t rc = check_config(config, e);
+    if (rc == ERR_OK)
+        rc = open_locks(store, e);
     if (rc == ERR_OK)
         rc = open_parts(store, e);
     if (rc != ERR_OK) {

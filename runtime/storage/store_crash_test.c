@@ -257,6 +257,8 @@ TEST(crash_at_every_effect_of_init_leaves_no_half_store)
             CHECK_OK(rig_init(&rig, &e), e);
             rig_reopen(&rig);
         }
+        CHECK_EQ(env_stat(rig.env, "/store/INIT", &(bool){ 0 }, &(uint64_t){ 0 }, NULL),
+                 ERR_NOT_FOUND);
         rig_put(&rig, "k", "v");
         rig_crash(&rig, SIM_CRASH_LOSE);
         rig_reopen(&rig);

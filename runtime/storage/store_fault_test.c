@@ -230,6 +230,21 @@ TEST(start_never_creates)
     rig_free(&rig);
 }
 
+TEST(absurd_segments_are_refused_by_name)
+{
+    struct rig rig = rig_new(18);
+    struct err e = { 0 };
+    static const uint64_t sizes[] = { 1, 4096, STORE_SEGMENT_MIN - 1, STORE_SEGMENT_MAX + 1ull,
+                                      UINT64_MAX };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        rig.config.segment_bytes = sizes[i];
+        CHECK_EQ(rig_init(&rig, &e), ERR_INVALID_ARGUMENT);
+        CHECK_CONTAINS(e.msg, "segment_bytes");
+    }
+    CHECK(!exists(&rig, "/store"));
+    rig_free(&rig);
+}
+
 TEST(init_leaves_other_peoples_files_alone)
 {
     struct rig rig = rig_new(8);

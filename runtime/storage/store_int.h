@@ -24,6 +24,8 @@ enum {
     STORE_TERM = 1,
     STORE_VOTE = 1,
     STORE_SEGMENT = 64 << 20,
+    STORE_SEGMENT_MIN = 64 << 10,
+    STORE_SEGMENT_MAX = 1 << 30,
     STORE_SPARES = 2,
     STORE_SEGMENTS_MAX = 16, /* more live ones: the engine is asked to make its state durable */
     STORE_TURN_LOCALS = 8,
@@ -98,6 +100,7 @@ struct storage {
 
     struct env_lock *queue_lock; /* store_write.c */
     struct store_group *forming, *idle, *groups;
+    _Atomic uint64_t stamp; /* of the last entry that the library stamped itself */
 
     struct buf locals[LEDGER_LOCALS]; /* as of open */
     struct env_lock *stats_lock;

@@ -126,9 +126,14 @@ static void take_results(struct storage_turn *turn, struct call *calls, const st
     }
 }
 
+/* The library's own clock for entries: the wall clock, never backwards. A node stamps its turns by its HLC. */
 static uint64_t stamp(struct storage *store)
 {
-    return env_wall(store->env) / 1000000 << 16;
+    uint64_t wall = env_wall(store->env) / 1000000 << 16, last = atomic_load(&store->stamp), next;
+    do
+        next = wall > last ? wall : last + 1;
+    while (!atomic_compare_exchange_weak(&store->stamp, &last, next));
+    return next;
 }
 
 /* Log and apply, for all. Small segments may take less than a group: then in several turns. */
@@ -223,6 +228,8 @@ static err_t explain(const struct storage_result *result, struct err *e)
         return err_set(e, result->rc, "the key is absent, or its namespace is");
     case ERR_OVERFLOW:
         return err_set(e, result->rc, "the key's version is at its end: nothing was changed");
+    case ERR_RESOURCE_EXHAUSTED:
+        return err_set(e, result->rc, "there are as many namespaces as there can be");
     case ERR_CORRUPTION:
         return err_set(e, result->rc,
                        "the stored record of this key is damaged: nothing was changed");
