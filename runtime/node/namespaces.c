@@ -193,6 +193,14 @@ static void handle_list(void *user, struct net_call *net)
     struct node_call call;
     struct buf reply = { 0 };
     node_call_begin(&call, m->owner->calls, m->counts, net);
+    struct bytes body = net_call_body(net);
+    struct wire_field unknown; /* the request has no fields yet */
+    while (wire_next(&body, &unknown))
+        continue;
+    if (body.len != 0) {
+        node_call_fail(&call, ERR_INVALID_ARGUMENT, "the request is malformed", 0);
+        return;
+    }
     node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
     storage_namespaces(m->owner->store, list_one, &reply);
     node_call_reply(&call, ERR_OK, &reply);

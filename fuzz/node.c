@@ -1,0 +1,254 @@
+/* Requests to a whole node: on one machine a node over a simulated disk, on the other a peer.
+ * The input is a list of
+ *
+ *     method u8 (an index into the table below) | length u8 | body
+ *
+ * Every request is answered once, by a message that is what its type says and that carries a
+ * Status, whatever the body was; a body that the decoder refuses is refused. Afterwards a put is
+ * found again by a get. */
+#include "base/codec.h"
+#include "base/container.h"
+#include "decode/decode.h"
+#include "fuzz.h"
+#include "net/frame.h"
+#include "net/rpc.h"
+#include "node/node.h"
+#include "proto/adminpb.pb-c.h"
+#include "proto/kvrpc.pb-c.h"
+#include "proto/pdpb.pb-c.h"
+#include "sim_world/disk.h"
+#include "sim_world/world.h"
+#include "storage/engine_mem.h"
+
+enum { REQUESTS_MAX = 16, MS = 1000000 };
+
+struct method {
+    uint16_t number;
+    const ProtobufCMessageDescriptor *request, *response;
+};
+#define METHOD(number, package, name)                                                              \
+    {                                                                                              \
+        number, &flotilla__##package##__##name##_request__descriptor,                              \
+            &flotilla__##package##__##name##_response__descriptor                                  \
+    }
+static const struct method methods[] = {
+    METHOD(NET_RAW_PUT, kv, raw_put),
+    METHOD(NET_RAW_GET, kv, raw_get),
+    METHOD(NET_RAW_DELETE, kv, raw_delete),
+    METHOD(NET_RAW_SCAN, kv, raw_scan),
+    METHOD(NET_CAS, kv, cas),
+    METHOD(NET_CAS_GET, kv, cas_get),
+    METHOD(NET_CAS_DELETE, kv, cas_delete),
+    METHOD(NET_CAS_SCAN, kv, cas_scan),
+    METHOD(NET_BATCH, kv, batch),
+    METHOD(NET_GET_TSO, pd, get_tso),
+    METHOD(NET_GET_NAMESPACE, pd, get_namespace),
+    METHOD(NET_LIST_NAMESPACES, pd, list_namespaces),
+    METHOD(NET_CREATE_NAMESPACE, pd, create_namespace),
+    METHOD(NET_ADMIN, admin, admin),
+};
+enum { METHODS = sizeof methods / sizeof *methods };
+
+/* ---- The peer -------------------------------------------------------------------------------- */
+
+struct peer {
+    struct env_connect connect;
+    struct env_write write;
+    struct env_stream *stream;
+    struct buf out, in;
+    bool closed;
+    struct {
+        const struct method *method;
+        struct bytes body;
+        unsigned answers;
+    } requests[REQUESTS_MAX];
+    uint64_t count;
+    uint8_t room[4096];
+};
+
+static struct env_room peer_room(void *user, size_t suggested)
+{
+    (void)suggested;
+    struct peer *p = user;
+    return (struct env_room){ p->room, sizeof p->room };
+}
+
+static void peer_read(void *user, size_t len, err_t rc)
+{
+    (void)rc;
+    struct peer *p = user;
+    FUZZ_CHECK(len > 0); /* the node has no reason to close */
+    FUZZ_CHECK(buf_append(&p->in, bytes_from(p->room, len)) == ERR_OK);
+}
+
+static void peer_closed(void *user)
+{
+    ((struct peer *)user)->closed = true;
+}
+
+static void peer_written(struct env_write *write, err_t rc)
+{
+    (void)write, (void)rc;
+}
+
+static void peer_connected(struct env_connect *connect, err_t rc, struct env_stream *stream)
+{
+    static const struct env_stream_ops ops = { peer_room, peer_read, peer_closed };
+    struct peer *p = container_of(connect, struct peer, connect);
+    FUZZ_CHECK(rc == ERR_OK);
+    p->stream = stream;
+    env_stream_start(stream, &ops, p);
+    p->write.done = peer_written;
+    struct bytes all = buf_bytes(&p->out);
+    env_stream_write(stream, &all, 1, &p->write);
+}
+
+static void ask(struct peer *p, const struct method *method, struct bytes body)
+{
+    if (p->count == REQUESTS_MAX)
+        return;
+    p->requests[p->count].method = method;
+    p->requests[p->count].body = body;
+    struct net_frame f = { .kind = NET_FRAME_REQUEST,
+                           .method = method->number,
+                           .request_id = 100 + p->count++,
+                           .body = body };
+    FUZZ_CHECK(net_frame_append(&p->out, &f) == ERR_OK);
+}
+
+/* ---- What must hold -------------------------------------------------------------------------- */
+
+/* Field 1 of every response is its Status; an absent one is OK. */
+static unsigned code_of(const ProtobufCMessage *response)
+{
+    const Flotilla__Kv__RawPutResponse *first_field = (const void *)response;
+    return first_field->status == NULL ? 0 : first_field->status->code;
+}
+
+static void check_answer(struct peer *p, const struct net_frame *f)
+{
+    if (f->request_id == 1)
+        return; /* hello */
+    FUZZ_CHECK(f->kind == NET_FRAME_RESPONSE);
+    FUZZ_CHECK(f->request_id >= 100 && f->request_id < 100 + p->count);
+    uint64_t i = f->request_id - 100;
+    const struct method *method = p->requests[i].method;
+    FUZZ_CHECK(p->requests[i].answers++ == 0 && f->method == method->number);
+    struct arena arena;
+    ProtobufCMessage *m = NULL;
+    struct err e = { 0 };
+    arena_init(&arena, 4 << 20, NULL, 0);
+    if (decode_message(method->response, f->body, DECODE_LIMITS, &arena, &m, &e) != ERR_OK) {
+        fprintf(stderr, "%s\n", e.msg);
+        abort();
+    }
+    unsigned code = code_of(m);
+    FUZZ_CHECK(code == 0 || err_is_wire(code));
+    FUZZ_CHECK(code != ERR_INTERNAL && code != ERR_DATA_LOSS);
+    struct decode_limits loose = { DECODE_DEPTH_MAX, UINT32_MAX, UINT32_MAX };
+    if (decode_check(method->request, p->requests[i].body, loose, NULL) == ERR_INVALID_ARGUMENT)
+        FUZZ_CHECK(code != 0);
+    arena_free(&arena);
+}
+
+static uint64_t frames(struct bytes in)
+{
+    struct net_frame f;
+    size_t size;
+    uint64_t count = 0;
+    for (; net_frame_decode(in, NET_FRAME_MAX, &f, &size) == ERR_OK; count++)
+        in = bytes_from(in.data + size, in.len - size);
+    return count;
+}
+
+static void check_answers(struct peer *p)
+{
+    struct bytes in = buf_bytes(&p->in);
+    while (in.len > 0) {
+        struct net_frame f;
+        size_t size;
+        FUZZ_CHECK(net_frame_decode(in, NET_FRAME_MAX, &f, &size) == ERR_OK);
+        check_answer(p, &f);
+        in = bytes_from(in.data + size, in.len - size);
+    }
+    for (uint64_t i = 0; i < p->count; i++)
+        FUZZ_CHECK(p->requests[i].answers == 1);
+}
+
+/* ---- The machine ----------------------------------------------------------------------------- */
+
+static void stopped(void *user, enum node_exit code)
+{
+    (void)user, (void)code;
+    FUZZ_CHECK(!"a request has stopped the node");
+}
+
+static void say_hello(struct buf *out)
+{
+    static const uint8_t body[] = { 0x08, 1, 0x10, 1 };
+    struct net_frame hello = { .kind = NET_FRAME_REQUEST,
+                               .method = NET_HELLO,
+                               .request_id = 1,
+                               .body = { body, sizeof body } };
+    FUZZ_CHECK(net_frame_append(out, &hello) == ERR_OK);
+}
+
+static void run_peer(struct sim_world *home, struct node *node, struct bytes in)
+{
+    static const uint8_t put[] = { 0x10, 1, 0x1a, 1, 'k', 0x22, 1, 'v' },
+                         get[] = { 0x10, 1, 0x1a, 1, 'k' };
+    struct peer *p = calloc(1, sizeof *p);
+    struct err e = { 0 };
+    say_hello(&p->out);
+    uint8_t which, len;
+    struct bytes body;
+    while (p->count + 2 < REQUESTS_MAX && take_u8(&in, &which) && take_u8(&in, &len)) {
+        bool whole = take_bytes(&in, len < in.len ? len : in.len, &body);
+        FUZZ_CHECK(whole);
+        ask(p, &methods[which % METHODS], body);
+    }
+    ask(p, &methods[0], bytes_from(put, sizeof put));
+    ask(p, &methods[1], bytes_from(get, sizeof get));
+    p->connect.done = peer_connected;
+    FUZZ_CHECK(env_connect(sim_world_env(home), node_address(node), &p->connect, &e) == ERR_OK);
+    for (int i = 0; i < 200 && frames(buf_bytes(&p->in)) < 1 + p->count; i++)
+        sim_world_run_for(home, 10 * MS);
+    check_answers(p);
+    env_stream_close(p->stream);
+    while (!p->closed)
+        sim_world_run_for(home, 10 * MS);
+    buf_free(&p->out), buf_free(&p->in);
+    free(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    struct err e = { 0 };
+    struct node_config config;
+    struct node *node = NULL;
+    enum node_exit code;
+    struct sim_disk *disk = sim_disk_new(1);
+    struct sim_world *home = sim_world_new(1, NULL), *machine = sim_world_beside(home, disk);
+    node_config_defaults(&config);
+    snprintf(config.data_dir, sizeof config.data_dir, "/data");
+    snprintf(config.address, sizeof config.address, "127.0.0.1:0");
+    snprintf(config.console.address, sizeof config.console.address, "off");
+    config.http.address[0] = '\0';
+    config.storage.segment_bytes = 256 << 10;
+    config.storage.spare_segments = 1;
+    config.init.store_id = 1;
+    struct node_options options = { .env = sim_world_env(machine),
+                                    .engine = &engine_mem,
+                                    .config = &config,
+                                    .version = "0.1.0",
+                                    .without_scripts = true,
+                                    .stopped = stopped };
+    FUZZ_CHECK(node_init(&options, &e) == ERR_OK);
+    FUZZ_CHECK(node_open(&options, &node, &code, &e) == ERR_OK);
+    run_peer(home, node, bytes_from(data, len));
+    node_close(node);
+    sim_world_close(machine);
+    sim_world_close(home);
+    sim_disk_free(disk);
+    return 0;
+}
