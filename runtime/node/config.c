@@ -62,6 +62,8 @@ struct node_memory node_memory_divide(const struct node_config *config)
     ret.memtables = rest / 8 < MIB(16) ? MIB(16) : rest / 8 > MIB(64) ? MIB(64) : rest / 8;
     ret.requests =
         config->limits.inflight_bytes_max != 0 ? config->limits.inflight_bytes_max : rest / 4;
+    if (ret.requests < 2 * (uint64_t)config->limits.frame_max)
+        ret.requests = 2 * (uint64_t)config->limits.frame_max; /* or the longest could starve */
     ret.block_cache =
         rest > ret.memtables + ret.requests ? rest - ret.memtables - ret.requests : MIB(8);
     return ret;

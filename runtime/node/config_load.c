@@ -131,6 +131,59 @@ static void fill(const char *path, const struct value *v, struct node_config *co
     }
 }
 
+/* ---- Telling ------------------------------------------------------------------------------ */
+
+static void tell_field(const struct field *f, const struct node_config *config, struct value *v)
+{
+    const char *from = (const char *)config + f->offset;
+    uint32_t small;
+    uint64_t large;
+    switch (f->kind) {
+    case TEXT:
+        value_put_text(v, from);
+        return;
+    case BOOL:
+        value_put_bool(v, *(const bool *)from);
+        return;
+    case U32:
+        memcpy(&small, from, sizeof small);
+        value_put_number(v, small);
+        return;
+    case U64:
+        memcpy(&large, from, sizeof large);
+        value_put_number(v, (double)large); /* sizes and counts: far below 2^53 */
+        return;
+    }
+}
+
+/* The map under `key`, made if it is not there. */
+static struct value *map_of(struct value *map, const char *key)
+{
+    for (size_t i = 0; i < map->count; i++)
+        if (bytes_equal(buf_bytes(&map->keys[i]), BYTES(key)))
+            return &map->items[i];
+    struct value *made = value_set(map, key);
+    value_put_map(made);
+    return made;
+}
+
+struct value *config_tree(const struct node_config *config)
+{
+    struct value *root = value_new(VALUE_MAP);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        char group[CONFIG_PATH_MAX];
+        struct value *at = root;
+        const char *name = fields[i].path, *dot = strchr(name, '.');
+        if (dot != NULL) {
+            snprintf(group, sizeof group, "%.*s", (int)(dot - name), name);
+            at = map_of(root, group);
+            name = dot + 1;
+        }
+        tell_field(&fields[i], config, value_set(at, name));
+    }
+    return root;
+}
+
 /* ---- Rules between options ---------------------------------------------------------------------------------- */
 
 static long port_of(const char *address)

@@ -303,9 +303,8 @@ static void answer(struct node *n, const char *name, const struct value *argumen
         const char *name;
         struct value *(*make)(struct node *n, const struct value *arguments);
     } facts[] = {
-        { "status", node_fact_status },
-        { "metrics", node_fact_metrics },
-        { "region.list", node_fact_region_list },
+        { "status", node_fact_status },           { "metrics", node_fact_metrics },
+        { "region.list", node_fact_region_list }, { "config.show", node_fact_config },
         { "plan.last", node_fact_plan },
     };
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {

@@ -1,5 +1,6 @@
 /* What the node knows about itself, as values for scripts, the console and the CLI. */
 #include "door.h"
+#include "node/config_load.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -180,4 +181,10 @@ struct value *node_fact_plan(struct node *n, const struct value *arguments)
         put_text(p, "verdict", c->verdict);
     }
     return v;
+}
+
+struct value *node_fact_config(struct node *n, const struct value *arguments)
+{
+    (void)arguments;
+    return config_tree(&n->config);
 }

@@ -9,6 +9,7 @@
 #define MS         UINT64_C(1000000)
 #define PUBLISH_NS (1000 * MS)
 #define DELAY_NS   (100 * MS)
+#define LINGER_NS  (100 * MS)
 enum { TSO_WAITING_MAX = 65536, SLOW_READER_MS = 30000 };
 
 uint64_t node_wall_ms(const struct node *n)
@@ -37,7 +38,7 @@ void node_not_ready(const struct node *n, char *out, size_t len)
 
 const char *node_address(const struct node *n)
 {
-    return n->server != NULL ? net_server_address(n->server) : "";
+    return n->address;
 }
 
 const char *node_console_text(const struct node *n)
@@ -69,24 +70,38 @@ static void store_failed(void *user, err_t rc, const char *why)
     tell(n, NODE_EXIT_WRITE_ERROR);
 }
 
+/* Everything is answered. Clients that are still connected get a moment in which what they had
+ * already sent is refused in words: a request that meets a closed socket would leave its sender in
+ * doubt. */
 static void drained(void *user)
 {
     struct node *n = user;
+    struct net_stats s;
     if (n->state != NODE_DRAINING)
         return;
     n->state = NODE_DRAINED;
-    env_timer_stop(n->env, &n->drain_deadline);
-    tell(n, NODE_EXIT_CLEAN);
+    net_server_stats(n->server, &s);
+    env_timer_start(n->env, &n->drain_deadline, s.connections > 0 ? LINGER_NS : 0);
 }
 
-static void drain_late(struct env_timer *timer)
+static void drain_over(struct env_timer *timer)
 {
     struct node *n = container_of(timer, struct node, drain_deadline);
-    struct net_stats s;
-    net_server_stats(n->server, &s);
-    logger_warn(n->log, "requests were still in flight at the end of the drain",
-                logger_u64("in_flight", s.inflight), logger_u64("ms", n->config.drain_ms));
-    drained(n);
+    if (n->state == NODE_DRAINING) {
+        struct net_stats s;
+        net_server_stats(n->server, &s);
+        logger_warn(n->log, "requests were still in flight at the end of the drain",
+                    logger_u64("in_flight", s.inflight), logger_u64("ms", n->config.drain_ms));
+    } else if (n->state == NODE_DRAINED && n->server != NULL) {
+        /* Now, while the loop runs: closing the store may take a while, and whoever asked in the
+         * meantime would never get an answer. */
+        net_server_close(n->server);
+        n->server = NULL;
+        env_timer_start(n->env, &n->drain_deadline, 10 * MS);
+        return;
+    }
+    n->state = NODE_DRAINED;
+    tell(n, NODE_EXIT_CLEAN);
 }
 
 void node_drain(struct node *n)
@@ -265,7 +280,10 @@ static err_t open_server(struct node *n, struct err *e)
         .node_id = n->node_id,
         .identity = n->identity,
     };
-    return net_server_open(n->env, n->log, &c, &n->server, e);
+    err_t rc = net_server_open(n->env, n->log, &c, &n->server, e);
+    if (rc == ERR_OK)
+        snprintf(n->address, sizeof n->address, "%s", net_server_address(n->server));
+    return rc;
 }
 
 static err_t open_scripts(struct node *n, struct err *e)
@@ -289,7 +307,7 @@ static err_t open_scripts(struct node *n, struct err *e)
     n->pd = pd_new(n->env, n->log, n->region, &policy,
                    &(struct pd_config){ .interval_ms = o->policy.interval_ms,
                                         .store_id = n->node_id,
-                                        .address = net_server_address(n->server) });
+                                        .address = n->address });
     return ERR_OK;
 }
 
@@ -371,7 +389,7 @@ err_t node_open(const struct node_options *options, struct node **ret, enum node
     n->env = options->env;
     n->log = options->log;
     n->opened = env_now(n->env);
-    n->drain_deadline.fire = drain_late;
+    n->drain_deadline.fire = drain_over;
     n->publish.fire = publish;
     n->delay.fire = delay;
     err_t rc = open_all(n, exit_code, e);

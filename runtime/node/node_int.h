@@ -48,6 +48,7 @@ struct node {
     struct node_console *console;
     struct node_http *http;
     char identity[64];
+    char address[NODE_ADDRESS_MAX]; /* the bound one; stays when the server is gone */
 
     struct env_timer drain_deadline, publish, delay;
     struct buf snapshot; /* of the metrics, in turn with the HTTP thread's */

@@ -444,7 +444,9 @@ static void run_free(struct run *r)
 TEST(node_survives_crashes_at_drawn_effects)
 {
     unsigned acknowledged = 0, unanswered = 0;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    const char *more = getenv("FLOTILLA_SEEDS"); /* test-deep asks for more */
+    uint64_t seeds = more != NULL ? strtoull(more, NULL, 0) : SEEDS;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
         struct run *r = run_new(seed);
         for (int round = 0; round < ROUNDS; round++) {
             run_boot(r);
@@ -461,10 +463,10 @@ TEST(node_survives_crashes_at_drawn_effects)
         unanswered += r->unanswered;
         run_free(r);
     }
-    print_message("%u acknowledged, %u cut off, %d crashes\n", acknowledged, unanswered,
-                  SEEDS * ROUNDS);
-    CHECK(acknowledged > SEEDS * 20); /* else the runs were void */
-    CHECK(unanswered > SEEDS);
+    print_message("%u acknowledged, %u cut off, %u crashes\n", acknowledged, unanswered,
+                  (unsigned)seeds * ROUNDS);
+    CHECK(acknowledged > seeds * 20); /* else the runs were void */
+    CHECK(unanswered > seeds);
 }
 
 TEST(node_timestamps_grow_across_restarts_and_a_clock_set_back_by_an_hour)
