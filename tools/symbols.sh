@@ -20,11 +20,12 @@ machine='^(open|openat|creat|read|pread|pread64|write|pwrite|pwrite64|pwritev|pw
 for layer in $layers; do
     lib=$(find "$build" -name "liblayer_$layer.a" | head -1)
     [ -n "$lib" ] || continue
-    # Writable data of any size. Function-local statics count too.
+    # Writable data of any size; function-local statics count too. Tables of pointers (.data.rel.ro) are constant.
     while read -r object name; do
         say "$layer: $object holds the mutable global $name"
-    done < <(nm -A "$lib" 2>/dev/null | awk '$(NF-1) ~ /^[bBdDC]$/ { split($1, a, ":"); print a[2], $NF }' |
-        grep -vE 'embedded|\.incbin')
+    done < <(objdump -t "$lib" 2>/dev/null | awk '
+        /file format/ { sub(/:.*/, "", $1); object = $1 }
+        $0 ~ / O (\.data|\.bss|\.tdata|\.tbss|\*COM\*)\t/ { print object, $NF }')
     while read -r object name; do
         case $layer/$object/$name in
         node/http.c.o/*) ;;            # libmicrohttpd's thread: answers from snapshots
