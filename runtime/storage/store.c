@@ -77,6 +77,8 @@ static void leave_mark(struct storage *store)
 err_t store_latch(struct storage *store, err_t rc, struct err *e)
 {
     assert(rc != ERR_OK);
+    if (rc == ERR_DISK_FULL) /* which would mean "not applied", and this means "unknown" */
+        rc = ERR_IO;
     env_lock_enter(store->latch_lock);
     if (!atomic_load(&store->latched)) {
         store->latch = e != NULL && e->code != ERR_OK ? *e : (struct err){ .code = rc };
@@ -623,6 +625,9 @@ void storage_close(struct storage *store)
     struct err e = { 0 };
     if (storage_latched(store, NULL) == ERR_OK) {
         err_t rc = store->ops->force(store->engine, &e);
+        if (rc != ERR_OK &&
+            rc != ERR_DEADLINE_EXCEEDED) /* slow is no failure; the log has it all */
+            (void)store_latch(store, rc, &e);
         if (rc == ERR_OK) {
             uint8_t index[8];
             store_u64(index, atomic_load(&store->applied));

@@ -169,7 +169,7 @@ static int run_writers(struct storage *store, uint32_t round)
                            &writers[i]) != 0)
             return EXIT_BROKEN;
     }
-    for (uint32_t i = 0; i < WRITERS; i++) /* the tender ends too: the first failure latches all */
+    for (uint32_t i = 0; i <= WRITERS; i++) /* the first failure latches all */
         pthread_join(writers[i].thread, NULL);
     struct err e = { 0 };
     if (storage_latched(store, &e) == ERR_OK) {
@@ -178,6 +178,7 @@ static int run_writers(struct storage *store, uint32_t round)
         return EXIT_BROKEN;
     }
     fprintf(stderr, "power_store: %s\n", e.msg);
+    storage_close(store); /* as a node would: a latched store closes, and writes nothing */
     return EXIT_LATCHED;
 }
 
@@ -415,8 +416,11 @@ int main(int argc, char **argv)
         world_close(world);
         return rc == ERR_PANIC_MARK ? EXIT_PANIC : EXIT_BROKEN;
     }
-    if (writes) /* ends at once, as a node does: other threads are still at work, so nothing may be torn down */
-        _exit(run_writers(store, (uint32_t)strtoul(argv[3], NULL, 10)));
+    if (writes) {
+        int code = run_writers(store, (uint32_t)strtoul(argv[3], NULL, 10));
+        world_close(world);
+        return code;
+    }
     int code = run_check(store, argv + 3, argc - 3);
     storage_abandon(store);
     world_close(world);
