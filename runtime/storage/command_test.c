@@ -1,4 +1,5 @@
-/* Decoding in place agrees with protobuf-c: on messages, on damaged messages, on the shapes of the malformed corpus. */
+/* Decoding in place agrees with protobuf-c: on messages, on damaged messages, on the shapes of the
+ * malformed corpus. */
 #include "base/test.h"
 
 #include "base/prng.h"
@@ -82,8 +83,9 @@ static uint64_t draw_varint(struct bytes *in)
     return v;
 }
 
-/* Where we refuse what protobuf-c has accepted, beside unknown fields: a context that comes twice, which it merges in
- * its own way; and a bool of another wire type, at which it does not look, and which the specification calls unknown. */
+/* Where we refuse what protobuf-c has accepted, beside unknown fields: a context that comes twice,
+ * which it merges in its own way; and a bool of another wire type, at which it does not look, and
+ * which the specification calls unknown. */
 static bool stricter(enum command_kind kind, struct bytes in)
 {
     unsigned flag = kind == COMMAND_CAS ? 6 : kind == COMMAND_CAS_DELETE ? 4 : 0, contexts = 0;
@@ -159,7 +161,8 @@ static void put_loose(struct buf *b, struct prng *chance, uint64_t v)
     CHECK_EQ(buf_append(b, bytes_from(bytes, (size_t)(at - bytes))), ERR_OK);
 }
 
-/* Fields of the message's own numbers and types, often right, sometimes not; any order, any repetition. */
+/* Fields of the message's own numbers and types, often right, sometimes not; any order, any
+ * repetition. */
 static void draw_message(struct prng *chance, struct buf *b, unsigned depth)
 {
     for (uint64_t n = prng_below(chance, 8); n > 0; n--) {

@@ -1,7 +1,8 @@
 /* The bytes of the write-ahead log. Little-endian; every crc is a CRC-32C.
  *
  *   segment   | header block | batch ... batch | zeros, or what an earlier life left |
- *   header    | "FLOTWAL\n" | format u32 | 0 u32 | number u64 | incarnation u64 | bytes u64 | salt u64 | crc u32 | zeros |
+ *   header    | "FLOTWAL\n" | format u32 | 0 u32 | number u64 | incarnation u64 | bytes u64 |
+ *               salt u64 | crc u32 | zeros |
  *   batch     | length u32 | crc u32 | number u64 | records u32 | head u32 | record ... record | zeros |
  *   record    | kind u8 | 0 u8 | 0 u16 | length u32 | payload: length bytes |
  *

@@ -161,8 +161,8 @@ err_t wal_segment_open(struct wal *wal, struct wal_segment *segment, struct err 
 
 /* ---- Making and freeing ---------------------------------------------------------------------- */
 
-/* A write that finds no room has changed nothing that counts: the disk is full. A sync that finds none (a thin disk) has
- * lost pages which the next one would not miss: that breaks the log. */
+/* A write that finds no room has changed nothing that counts: the disk is full. A sync that finds
+ * none (a thin disk) has lost pages which the next one would not miss: that breaks the log. */
 static err_t sync_made(struct env_file *file, struct err *e)
 {
     err_t rc = env_file_sync(file, e);
