@@ -32,6 +32,7 @@ static void count_results(struct region *r, struct region_turn *t)
             const struct command *c = &w->commands[i];
             r->stats.conflicts += region_write_result(w, i)->rc == ERR_CONFLICT;
             region_stats_touch(r, c->namespace_id, c->key);
+            r->written_bytes += c->key.len + c->value.len;
             if (c->kind == COMMAND_RAW_PUT || c->kind == COMMAND_CAS)
                 region_stats_row(r, c->key.len, c->value.len);
         }

@@ -76,6 +76,7 @@ struct region {
 
     struct region_stats stats;
     uint64_t last_reads, last_writes, last_tick; /* for the rates */
+    uint64_t written_bytes;                      /* keys and values, since the start */
     uint64_t row_count, row_bytes;               /* of rows seen: their mean size */
     struct prng prng;
     struct region_sample *samples;

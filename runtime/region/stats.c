@@ -61,6 +61,9 @@ static int compare_samples(const void *a, const void *b)
 
 size_t region_samples(struct region *r, const struct bytes **keys)
 {
+    *keys = r->sorted;
+    if (r->sample_count == 0)
+        return 0;
     for (uint32_t i = 0; i < r->sample_count; i++)
         r->sorted[i] = bytes_from(r->samples[i].key, r->samples[i].len);
     qsort(r->sorted, r->sample_count, sizeof *r->sorted, compare_samples);
@@ -68,7 +71,6 @@ size_t region_samples(struct region *r, const struct bytes **keys)
     for (uint32_t i = 0; i < r->sample_count; i++)
         if (n == 0 || !bytes_equal(r->sorted[n - 1], r->sorted[i]))
             r->sorted[n++] = r->sorted[i];
-    *keys = r->sorted;
     return n;
 }
 
@@ -139,7 +141,15 @@ static void take_rates(struct region *r)
 static void take_size(struct region *r)
 {
     r->stats.storage = r->tend_stats;
-    r->stats.approx_bytes = r->tend_stats.engine.approximate_bytes;
+    /* A memtable takes megabytes from its first row on: what was written into it is the better
+     * estimate while that is less. */
+    const struct engine_stats *engine = &r->tend_stats.engine;
+    uint64_t tables = engine->approximate_bytes > engine->memtable_bytes
+                          ? engine->approximate_bytes - engine->memtable_bytes
+                          : 0;
+    r->stats.approx_bytes =
+        tables +
+        (r->written_bytes < engine->memtable_bytes ? r->written_bytes : engine->memtable_bytes);
     uint64_t mean = r->row_count > 0 ? r->row_bytes / r->row_count : 0;
     r->stats.approx_keys = mean > 0 ? r->stats.approx_bytes / mean : 0;
 }
@@ -202,6 +212,8 @@ err_t region_stats_open(struct region *r, struct err *e)
     r->tick.fire = tick_fire;
     r->last_tick = env_now(r->env);
     storage_stats(r->store, &r->tend_stats);
+    if (r->tend_stats.replayed > 0)
+        r->written_bytes = r->tend_stats.engine.memtable_bytes; /* by the run before */
     take_size(r);
     r->stats.committed = r->stats.applied = r->tend_stats.applied;
     env_timer_start(r->env, &r->tick, 0);
