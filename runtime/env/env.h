@@ -65,9 +65,8 @@ void env_turn_remove(struct env *env, struct env_turn *turn);
 
 /* Work for a lane, embedded in its owner; the world's from env_work() until `done` is called. */
 struct env_job {
-    void (*run)(
-        struct env_job
-            *job); /* on the lane's thread; gets what it needs by value (NULL with env_post) */
+    /* On the lane's thread; gets what it needs by value. NULL with env_post(). */
+    void (*run)(struct env_job *job);
     void (*done)(struct env_job *job); /* then on the loop thread */
     struct env_job *next;
 };
@@ -115,7 +114,8 @@ struct env_room {
     size_t len;
 };
 struct env_stream_ops {
-    /* Where the next bytes go: at least one byte of room. The memory is the user's; it stays valid until `read`. */
+    /* Where the next bytes go: at least one byte of room. The memory is the user's; it stays valid until `read`, or
+     * until room is asked for again (there was nothing to read after all), or until `closed`. */
     struct env_room (*room)(void *user, size_t suggested);
     /* `len` bytes have arrived in that room. 0: no more will come, last `read` (`rc` is ERR_CLOSED at a clean end and
      * at a reset, else why). The other side may still read: its end and ours are two things. */
@@ -209,10 +209,10 @@ void env_file_close(struct env_file *file); /* NULL is welcome */
 
 /* Replaces `to` if it is a file. */
 MUST_USE err_t env_rename(struct env *env, const char *from, const char *to, struct err *e);
-MUST_USE err_t env_remove(struct env *env, const char *path,
-                          struct err *e); /* a file, or an empty directory */
-MUST_USE err_t env_mkdir(struct env *env, const char *path,
-                         struct err *e); /* ERR_ALREADY_EXISTS; mode 0700 */
+/* A file, or an empty directory. */
+MUST_USE err_t env_remove(struct env *env, const char *path, struct err *e);
+/* ERR_ALREADY_EXISTS; mode 0700. */
+MUST_USE err_t env_mkdir(struct env *env, const char *path, struct err *e);
 MUST_USE err_t env_dir_sync(struct env *env, const char *path, struct err *e);
 /* Calls `each` for every name but . and .., sorted by bytes; stops at the first error and answers it. */
 MUST_USE err_t env_dir_list(struct env *env, const char *path,

@@ -208,9 +208,8 @@ static void on_prepare(uv_prepare_t *prepare)
     world->stats.longest_ns = took > world->stats.longest_ns ? took : world->stats.longest_ns;
     count_log2(world->stats.turn_log2, took);
     atomic_store(&world->asleep, true);
-    if (more ||
-        work_is_waiting(
-            world)) { /* once more: work that came before `asleep` was set has not woken us */
+    /* Look once more: work that came before `asleep` was set has not woken us. */
+    if (more || work_is_waiting(world)) {
         atomic_store(&world->asleep, false);
         uv_idle_start(&world->idle, do_nothing);
     } else {
