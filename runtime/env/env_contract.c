@@ -2,6 +2,7 @@
 #include "env_contract/env_contract.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/container.h"
@@ -269,9 +270,8 @@ void env_contract_turn_hooks_run_once_in_order(struct env_contract *c)
     events.t[0].timer.fire = again;
     start(&events.t[0], 0);
     env_contract_until(c, t.env, logged_three, &t);
-    CHECK_EQ(
-        t.log[0],
-        'a'); /* it ran once; the second never: it was removed before; the third from this turn on */
+    /* The first ran once; the second never, it was removed before; the third from that turn on. */
+    CHECK_EQ(t.log[0], 'a');
     CHECK_EQ(strspn(t.log + 1, "c"), t.len - 1);
     env_turn_remove(t.env, &t.hook[2].turn);
     int len = t.len;
@@ -392,6 +392,49 @@ void env_contract_posts_from_threads(struct env_contract *c)
         pthread_join(thread[i], NULL);
     c->close(c);
     free(p);
+}
+
+/* A thread posts at the very moment at which the loop, having served it, goes to sleep: thousands of times. */
+enum { ROUNDS = 10000 };
+
+struct rally {
+    struct env *env;
+    struct env_job job;
+    atomic_int served;
+};
+
+static void rally_served(struct env_job *job)
+{
+    atomic_fetch_add(&container_of(job, struct rally, job)->served, 1);
+}
+
+static void *rally_posts(void *arg)
+{
+    struct rally *r = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        env_post(r->env, &r->job);
+        for (unsigned spins = 0; atomic_load(&r->served) <= i; spins++)
+            if (spins % 1000 == 999)
+                sched_yield();
+        for (volatile int wait = i % 4000; wait > 0; wait--)
+            ;
+    }
+    return NULL;
+}
+
+static bool rally_over(void *user)
+{
+    return atomic_load(&((struct rally *)user)->served) == ROUNDS;
+}
+
+void env_contract_posts_wake_a_loop_about_to_sleep(struct env_contract *c)
+{
+    struct rally r = { .env = c->open(c), .job.done = rally_served };
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, rally_posts, &r), 0);
+    env_contract_until(c, r.env, rally_over, &r);
+    pthread_join(thread, NULL);
+    c->close(c);
 }
 
 void env_contract_stop_before_run(struct env_contract *c)

@@ -46,6 +46,7 @@ struct env_contract {
 /* Only for a world whose lanes are threads. */
 #define ENV_CONTRACT_THREADS(X)                                                                    \
     X(posts_from_threads)                                                                          \
+    X(posts_wake_a_loop_about_to_sleep)                                                            \
     X(stop_from_a_thread)                                                                          \
     X(lock_waits)
 

@@ -14,8 +14,8 @@ struct env_ops {
     uint64_t (*now)(struct env *env);
     uint64_t (*wall)(struct env *env);
     void (*random)(struct env *env, void *out, size_t len);
-    void (*timers_changed)(
-        struct env *env); /* the earliest due is another; NULL: asked before every sleep anyway */
+    /* The earliest due is another. NULL: the world asks before every sleep anyway. */
+    void (*timers_changed)(struct env *env);
 
     err_t (*lane_open)(struct env *env, enum env_lane_kind kind, const char *name,
                        struct env_lane **ret, struct err *e);

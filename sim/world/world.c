@@ -286,8 +286,7 @@ void sim_world_close(struct sim_world *world)
         post_arrives(&container_of(world->posts.next, struct post, link)->event);
     drop_posts(world);
     bool clean = sim_net_forget(world) && list_empty(&world->lanes) && list_empty(&world->watches);
-    assert(clean ||
-           crashed); /* somebody has not closed a stream, listener, connect, lane or watch */
+    assert(clean || crashed); /* or a stream, listener, connect, lane or watch was not closed */
     sim_file_forget_watches(world);
     sim_lane_forget(world);
     sim_cancel(sim, &world->wake);

@@ -119,8 +119,8 @@ static const struct env_stream_ops client_ops = { machine_room, client_read, mac
 static void job_logs(struct env_job *job)
 {
     struct load *l = container_of(job, struct load, job);
-    struct bytes b = bytes_from(
-        l->server.room, l->in_job < sizeof l->server.room ? l->in_job : sizeof l->server.room);
+    size_t most = sizeof l->server.room;
+    struct bytes b = bytes_from(l->server.room, l->in_job < most ? l->in_job : most);
     l->log_rc = env_file_write(l->log, l->logged, &b, 1, NULL);
     if (l->log_rc == ERR_OK)
         l->log_rc = env_file_sync(l->log, NULL);
