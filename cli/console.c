@@ -360,7 +360,7 @@ const struct cli_command cli_console_commands[] = {
           "come from standard input and the first error ends it with 1.\n",
       .examples = "flotilla console\n"
                   "flotilla console --eval 'status()'\n"
-                  "flotilla console --eval 'proposals()' -o json\n"
+                  "flotilla console --eval 'plan()' -o json\n"
                   "flotilla console < statements.lua\n",
       .options = options_of_console,
       .least = 0,

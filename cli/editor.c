@@ -70,8 +70,12 @@ static int take_char(EditLine *el, wchar_t *ret)
         if (n <= 0)
             return (int)n;
         size_t used = mbrtowc(ret, &byte, 1, &state);
+        if (used == (size_t)-1) { /* what came before is no character; this byte may begin one */
+            memset(&state, 0, sizeof state);
+            used = mbrtowc(ret, &byte, 1, &state);
+        }
         if (used == (size_t)-1)
-            memset(&state, 0, sizeof state); /* no UTF-8: the byte is lost */
+            memset(&state, 0, sizeof state);
         else if (used != (size_t)-2)
             return 1;
     }
@@ -216,6 +220,7 @@ enum editor_event editor_read(struct editor *ed, const char *prompt, const char 
     int len = 0;
     ed->prompt = prompt;
     ed->dropped = false;
+    el_set(ed->el, EL_PREP_TERM, 1); /* before the prompt: whoever sees it may type */
     const char *text = el_gets(ed->el, &len);
     if (ed->dropped) {
         el_reset(ed->el);

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PAGE_ROWS = 1000, COLUMNS_MAX = 8 };
+enum { PAGE_ROWS = 1000, COLUMNS_MAX = 16 };
 
 static void must(err_t rc)
 {
@@ -150,6 +150,34 @@ static void cell(const struct value *v, enum cli_coding coding, size_t cut, bool
     }
 }
 
+/* What comes from Lua is sorted by name. People look for what a row is about first, and for its prose last. */
+static int rank(struct bytes name)
+{
+    static const char *const first[] = { "id", "name", "verb", "call", "key", "option" };
+    static const char *const last[] = { "doc", "reason", "error", "value" };
+    for (int i = 0; i < (int)(sizeof first / sizeof first[0]); i++)
+        if (bytes_equal(name, BYTES(first[i])))
+            return i - 100;
+    for (int i = 0; i < (int)(sizeof last / sizeof last[0]); i++)
+        if (bytes_equal(name, BYTES(last[i])))
+            return i + 100;
+    return 0;
+}
+
+/* The columns of a row in the order of their ranks; equal ones stay as they are. Answers how many. */
+static size_t ordered(const struct value *row, size_t at[COLUMNS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < row->count && n < COLUMNS_MAX; i++) {
+        size_t k = n++;
+        for (; k > 0 && rank(buf_bytes(&row->keys[at[k - 1]])) > rank(buf_bytes(&row->keys[i]));
+             k--)
+            at[k] = at[k - 1];
+        at[k] = i;
+    }
+    return n;
+}
+
 static void pad(struct buf *line, size_t from, size_t width)
 {
     size_t have = text_width(bytes_from(line->data + from, line->len - from));
@@ -161,13 +189,14 @@ static void table_line(struct cli *cli, const struct value *row, bool names, enu
                        size_t cut, const size_t *widths)
 {
     struct buf line = { 0 };
-    for (size_t i = 0; i < row->count && i < COLUMNS_MAX; i++) {
+    size_t at[COLUMNS_MAX], n = ordered(row, at);
+    for (size_t i = 0; i < n; i++) {
         size_t from = line.len;
         if (names)
-            text_escape(buf_bytes(&row->keys[i]), 0, &line);
+            text_escape(buf_bytes(&row->keys[at[i]]), 0, &line);
         else
-            cell(&row->items[i], coding, cut, false, &line);
-        if (i + 1 < row->count && i + 1 < COLUMNS_MAX) {
+            cell(&row->items[at[i]], coding, cut, false, &line);
+        if (i + 1 < n) {
             pad(&line, from, widths[i]);
             must(buf_append(&line, BYTES("  ")));
         }
@@ -179,12 +208,13 @@ static void table_line(struct cli *cli, const struct value *row, bool names, enu
 
 static void widen(const struct value *row, enum cli_coding coding, size_t cut, size_t *widths)
 {
-    for (size_t i = 0; i < row->count && i < COLUMNS_MAX; i++) {
+    size_t at[COLUMNS_MAX], n = ordered(row, at);
+    for (size_t i = 0; i < n; i++) {
         struct buf b = { 0 };
-        text_escape(buf_bytes(&row->keys[i]), 0, &b);
+        text_escape(buf_bytes(&row->keys[at[i]]), 0, &b);
         size_t name = text_width(buf_bytes(&b));
         buf_clear(&b);
-        cell(&row->items[i], coding, cut, false, &b);
+        cell(&row->items[at[i]], coding, cut, false, &b);
         size_t width = text_width(buf_bytes(&b));
         buf_free(&b);
         widths[i] = width > widths[i] ? width : widths[i];

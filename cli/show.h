@@ -21,7 +21,7 @@ struct show_rows {
     size_t cut;             /* bytes of a value that a table shows; 0: all */
     struct value page;      /* rows of a table, gathered until their widths are known */
     uint64_t count;
-    size_t widths[8]; /* of the pages before */
+    size_t widths[16]; /* of the pages before */
 };
 void show_rows_begin(struct show_rows *rows, struct cli *cli, enum cli_coding coding, size_t cut);
 /* Where the next row is filled in; NULL-kind until then. Shown at the next call. */

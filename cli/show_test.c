@@ -34,6 +34,10 @@ TEST(show_tables_line_up)
         "key   value\n"
         "a     1\n"
         "gr\xc3\xbcn  22\n");
+    CHECK_STR(
+        show_as(CLI_TABLE, "[{\"bytes\":1,\"doc\":\"d\",\"id\":7,\"keys\":2,\"name\":\"n\"}]"),
+        "id  name  bytes  keys  doc\n"
+        "7   n     1      2     d\n");
     CHECK_STR(show_as(CLI_TABLE, "[]"), "");
     CHECK_STR(show_as(CLI_TABLE, "[1,\"two\",null,true]"), "1\ntwo\n-\ntrue\n");
     CHECK_STR(show_as(CLI_TABLE, "{\"version\":3,\"value\":\"a\\nb\"}"),

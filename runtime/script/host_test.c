@@ -522,6 +522,7 @@ TEST(session_evaluates)
     CHECK_CONTAINS(a.text, "console:2: attempt to index local 't'");
     CHECK_CONTAINS(a.text, "2 | return t.x");
     CHECK_CONTAINS(a.text, "stack traceback:");
+    CHECK(strstr(a.text, "0x") == NULL); /* no addresses */
     a = eval(&f, s, "while true do end", NULL);
     CHECK_EQ(a.rc, ERR_BUDGET);
     CHECK_STR(eval(&f, s, "x", NULL).text, "40\n"); /* the session goes on */

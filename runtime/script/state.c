@@ -182,13 +182,33 @@ static void keep(struct buf *to, const char *text, size_t len)
         buf_clear(to);
 }
 
+/* A traceback without addresses: they differ from run to run, and are nobody's business. Our own frames at its end
+ * ("[C]: at 0x...") say nothing else, and go as a whole. */
+static void keep_trace(struct buf *to, const char *trace, size_t len)
+{
+    static const char address[] = ": at 0x", ours[] = "\n\t[C]";
+    const char *end = trace + len;
+    buf_clear(to);
+    for (const char *line = trace; line < end;) {
+        const char *next = memchr(line + 1, '\n', (size_t)(end - line - 1));
+        size_t n = (size_t)((next != NULL ? next : end) - line);
+        const char *at = memmem(line, n, address, sizeof address - 1);
+        if (at != NULL)
+            n = (size_t)(at - line);
+        bool is_ours = at != NULL && n == sizeof ours - 1 && memcmp(line, ours, n) == 0;
+        if (!is_ours && buf_append(to, bytes_from(line, n)) != ERR_OK)
+            return;
+        line = next != NULL ? next : end;
+    }
+}
+
 /* Runs at the place of the error; calls no Lua. The message itself is made readable later, outside. */
 static int on_error(lua_State *L)
 {
     size_t len;
     luaL_traceback(L, L, NULL, 1);
     const char *trace = lua_tolstring(L, -1, &len);
-    keep(&script_state_of(L)->trace, trace, len);
+    keep_trace(&script_state_of(L)->trace, trace, len);
     lua_pop(L, 1);
     return 1;
 }
