@@ -11,7 +11,8 @@
  *
  * 1. A reader at number n sees the newest version <= n of every key. (mem_rows.c)
  * 2. Versions are dropped only below every reader and below the durable cut. (prune)
- * 3. Iterators hold no pointers into the tables: each step seeks the key behind the last one. */
+ * 3. After an open every key is cold, as after a restart on a real disk: the first get of it may not be cached_only.
+ * 4. Iterators hold no pointers into the tables: each step seeks the key behind the last one. */
 #include "storage/engine_mem.h"
 
 #include <assert.h>
@@ -316,6 +317,7 @@ static err_t load(struct engine *engine, struct err *e)
     engine->file_end = engine->next_end = end;
     engine->durable = engine->last;
     prune(engine);
+    mem_rows_cool(engine->rows);
     return ERR_OK;
 }
 
@@ -416,12 +418,16 @@ static err_t mem_force(struct engine *engine, struct err *e)
 }
 
 static err_t get_at(struct engine *engine, enum engine_family family, struct bytes key,
-                    bool durable, struct buf *ret, struct err *e)
+                    bool durable, bool cached_only, struct buf *ret, struct err *e)
 {
-    err_t rc = ERR_NOT_FOUND;
-    env_lock_enter(engine->lock);
+    static const err_t answers[] = { [MEM_ROWS_ABSENT] = ERR_NOT_FOUND,
+                                     [MEM_ROWS_COLD] = ERR_UNAVAILABLE,
+                                     [MEM_ROWS_FOUND] = ERR_OK };
     struct bytes value;
-    if (mem_rows_get(engine->rows, family, key, durable ? engine->durable : engine->last, &value))
+    env_lock_enter(engine->lock);
+    uint64_t as_of = durable ? engine->durable : engine->last;
+    err_t rc = answers[mem_rows_get(engine->rows, family, key, as_of, cached_only, &value)];
+    if (rc == ERR_OK)
         rc = buf_append(ret, value);
     env_lock_leave(engine->lock);
     return rc == ERR_NOMEM ? err_set(e, rc, "no memory for a value") : rc;
@@ -430,14 +436,13 @@ static err_t get_at(struct engine *engine, enum engine_family family, struct byt
 static err_t mem_get(struct engine *engine, enum engine_family family, struct bytes key,
                      bool cached_only, struct buf *ret, struct err *e)
 {
-    (void)cached_only; /* memory is always cached */
-    return get_at(engine, family, key, false, ret, e);
+    return get_at(engine, family, key, false, cached_only, ret, e);
 }
 
 static err_t mem_get_durable(struct engine *engine, enum engine_family family, struct bytes key,
                              struct buf *ret, struct err *e)
 {
-    return get_at(engine, family, key, true, ret, e);
+    return get_at(engine, family, key, true, false, ret, e);
 }
 
 static void iter_free(struct engine_iter *iter)

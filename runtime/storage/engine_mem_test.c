@@ -80,6 +80,32 @@ TEST(crash_takes_the_chosen_suffix)
     }
 }
 
+/* So that the simulator's nodes take the path of a cache miss too. */
+TEST(a_key_is_cold_after_a_restart)
+{
+    struct rig rig = rig_new(1);
+    struct engine *engine = engine_contract_open(&rig.subject, true);
+    struct buf have = { 0 };
+    struct err e = { 0 };
+    engine_contract_write(&rig.subject, engine, 1);
+    CHECK_OK(engine_mem.force(engine, &e), e);
+    CHECK_OK(engine_mem.get(engine, ENGINE_CAS, BYTES("n"), true, &have, &e), e);
+    engine_mem.close(engine);
+    engine = engine_contract_open(&rig.subject, false);
+    buf_clear(&have);
+    CHECK_EQ(engine_mem.get(engine, ENGINE_CAS, BYTES("n"), true, &have, &e), ERR_UNAVAILABLE);
+    CHECK_EQ(engine_mem.get(engine, ENGINE_CAS, BYTES("m"), true, &have, &e), ERR_NOT_FOUND);
+    CHECK_EQ(have.len, 0);
+    CHECK_OK(engine_mem.get(engine, ENGINE_CAS, BYTES("n"), false, &have, &e), e);
+    CHECK_OK(engine_mem.get(engine, ENGINE_CAS, BYTES("n"), true, &have, &e), e);
+    CHECK_EQ(engine_mem.get(engine, ENGINE_META, BYTES("n"), true, &have, &e), ERR_UNAVAILABLE);
+    engine_contract_write(&rig.subject, engine, 2);
+    CHECK_OK(engine_mem.get(engine, ENGINE_META, BYTES("n"), true, &have, &e), e);
+    engine_mem.close(engine);
+    buf_free(&have);
+    rig_free(&rig);
+}
+
 TEST(held_batches_stay_in_memory)
 {
     struct rig rig = rig_new(1);

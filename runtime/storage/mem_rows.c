@@ -19,6 +19,7 @@ struct node {
     struct node *next_stale; /* valid while `stale` */
     enum engine_family family;
     bool stale; /* has something that prune may drop later */
+    bool cold;
     unsigned height;
     size_t key_len;
     uint8_t *key; /* behind next[height] */
@@ -172,21 +173,33 @@ err_t mem_rows_set(struct mem_rows *rows, enum engine_family family, struct byte
         free(was);
     }
     node->newest = version;
+    node->cold = false;
     if (version->older != NULL || version->deleted)
         mark_stale(rows, node);
     return ERR_OK;
 }
 
-bool mem_rows_get(const struct mem_rows *rows, enum engine_family family, struct bytes key,
-                  uint64_t as_of, struct bytes *value)
+enum mem_rows_found mem_rows_get(struct mem_rows *rows, enum engine_family family, struct bytes key,
+                                 uint64_t as_of, bool cached_only, struct bytes *value)
 {
-    const struct node *node = find(rows, family, key, NULL);
+    struct node *node = find(rows, family, key, NULL);
     if (node == NULL || !bytes_equal(node_key(node), key))
-        return false;
+        return MEM_ROWS_ABSENT;
+    if (node->cold && cached_only)
+        return MEM_ROWS_COLD;
+    node->cold = false;
     const struct version *version = visible(node, as_of);
-    if (version != NULL)
-        *value = bytes_from(version->data, version->len);
-    return version != NULL;
+    if (version == NULL)
+        return MEM_ROWS_ABSENT;
+    *value = bytes_from(version->data, version->len);
+    return MEM_ROWS_FOUND;
+}
+
+void mem_rows_cool(struct mem_rows *rows)
+{
+    for (unsigned family = 0; family < ENGINE_FAMILIES; family++)
+        for (struct node *node = rows->heads[family]->next[0]; node != NULL; node = node->next[0])
+            node->cold = true;
 }
 
 bool mem_rows_seek(const struct mem_rows *rows, enum engine_family family, struct bytes from,
