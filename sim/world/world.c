@@ -282,8 +282,11 @@ void sim_world_close(struct sim_world *world)
         return;
     struct sim *sim = world->sim;
     bool crashed = sim_world_crashed(world);
-    while (!crashed && !list_empty(&world->posts))
-        post_arrives(&container_of(world->posts.next, struct post, link)->event);
+    while (!crashed && !list_empty(&world->posts)) {
+        struct post *first = container_of(world->posts.next, struct post, link);
+        sim_cancel(sim, &first->event);
+        post_arrives(&first->event);
+    }
     drop_posts(world);
     bool clean = sim_net_forget(world) && list_empty(&world->lanes) && list_empty(&world->watches);
     assert(clean || crashed); /* or a stream, listener, connect, lane or watch was not closed */

@@ -411,6 +411,29 @@ static void job_ends(struct env_job *job)
     (void)job;
 }
 
+struct counted {
+    struct env_job job;
+    int count;
+};
+
+static void count_job(struct env_job *job)
+{
+    container_of(job, struct counted, job)->count++;
+}
+
+/* Closing finishes what was posted, and takes it off the queue: another world of the universe runs on. */
+TEST(sim_close_serves_posts)
+{
+    struct sim_world *a = sim_world_new(13, NULL), *b = sim_world_beside(a, NULL);
+    struct counted c = { .job.done = count_job };
+    env_post(sim_world_env(a), &c.job);
+    sim_world_close(a);
+    CHECK_EQ(c.count, 1);
+    CHECK(!sim_world_run(b));
+    CHECK_EQ(c.count, 1);
+    sim_world_close(b);
+}
+
 TEST(sim_stalled_lane_takes_its_time)
 {
     struct sim_world *world = sim_world_new(10, NULL);
