@@ -262,6 +262,10 @@ TEST(an_earlier_life_of_a_segment_is_forgotten)
     CHECK_EQ(sim_disk_peek(model->disk, "/wal/0000000000000004.seg", &after), ERR_OK);
     size_t half = RIG_SEGMENT / 2; /* the first batches are new, the rest is the old life's */
     CHECK(bytes_equal(bytes_from(before.data + half, half), bytes_from(after.data + half, half)));
+    struct wal_segment_header life[2];
+    CHECK_EQ(wal_format_take_segment_header(buf_bytes(&before), &life[0]), ERR_OK);
+    CHECK_EQ(wal_format_take_segment_header(buf_bytes(&after), &life[1]), ERR_OK);
+    CHECK(life[0].salt != life[1].salt); /* drawn anew, so that nobody could write for this life */
     bool old = false;
     for (size_t i = half; i < RIG_SEGMENT; i++)
         old = old || after.data[i] != 0;
