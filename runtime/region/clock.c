@@ -78,7 +78,8 @@ bool region_clock_stamp(struct region *r, struct region_turn *t)
     }
     if (hlc_now(&r->clock, now, &t->stamp) != ERR_OK)
         return false;
-    if (r->bound_owed != 0) {
+    t->has_bound = r->bound_owed != 0;
+    if (t->has_bound) {
         store_u64(t->bound, r->bound_owed);
         err_t rc = storage_turn_add_local(t->records, STORAGE_LOCAL_HLC,
                                           bytes_from(t->bound, sizeof t->bound));

@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/codec.h"
 #include "base/container.h"
 
 enum {
@@ -31,12 +32,26 @@ static void log_run(struct env_job *job)
     t->ended = env_now(t->region->env);
 }
 
+/* There was no room for another log segment, and nothing was written: the store goes on. */
+static void turn_refused(struct region *r, struct region_turn *t)
+{
+    if (t->has_bound && r->bound_owed == 0)
+        r->bound_owed = load_u64(t->bound); /* it was counted as saved: the next turn carries it */
+    r->stats.refused_disk += t->commands;
+    logger_warn(r->log, "a turn was refused, nothing of it was written", logger_err(&t->error));
+    region_turn_done(r, t, t->rc);
+}
+
 static void log_done(struct env_job *job)
 {
     struct region_turn *t = container_of(job, struct region_turn, log);
     struct region *r = t->region;
     r->logging = false;
     histogram_add(&r->stats.sync_us, (t->ended - t->began) / 1000);
+    if (t->rc != ERR_OK && storage_latched(r->store, NULL) == ERR_OK) {
+        turn_refused(r, t);
+        return;
+    }
     if (t->rc != ERR_OK) {
         struct err why = t->error;
         region_fail(r, t->rc, &why);
@@ -291,6 +306,8 @@ void region_turn_done(struct region *r, struct region_turn *t, err_t rc)
         struct region_write *w =
             container_of(list_pop_front(&t->writes), struct region_write, node);
         w->hlc = t->stamp;
+        if (rc != ERR_OK && rc != ERR_UNDETERMINED)
+            err_set(&w->error, rc, "nothing was done: %s", t->error.msg);
         if (rc == ERR_UNDETERMINED)
             err_set(&w->error, rc,
                     "the store failed while the write was under way: after the "

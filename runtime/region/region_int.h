@@ -20,6 +20,7 @@ struct region_turn {
     struct env_job log, apply;
     uint64_t stamp;   /* packed HLC of the entry */
     uint8_t bound[8]; /* the HLC's, if the turn carries one */
+    bool has_bound;
     size_t bytes;
     uint32_t commands;
     raft_index index;

@@ -467,6 +467,40 @@ TEST(region_full_disk_refuses_writes_and_lets_deletes_and_reads_pass)
     machine_free(m);
 }
 
+TEST(region_without_room_for_a_log_segment_refuses_and_goes_on_when_there_is_room)
+{
+    struct machine *m = machine_new(14);
+    region_stop(m->region, true);
+    region_close(m->region);
+    storage_close(m->store);
+    struct err e = { 0 };
+    struct storage_config c = store_config();
+    c.segment_bytes = 64 << 10; /* sixteen batches */
+    m->config.disk_reserve_percent = 0;
+    CHECK_OK(storage_open(m->env, &c, &m->store, &e), e);
+    CHECK_OK(region_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
+    uint64_t available, total, last = 0;
+    CHECK_OK(env_disk_free(m->env, "/store", &available, &total, &e), e);
+    sim_disk_capacity(m->disk, total - available + (96 << 10));
+    struct put p = { 0 };
+    unsigned written = 0;
+    for (; written < 3000 && p.rc == ERR_OK; written++) {
+        p = put_now(m, COMMAND_RAW_PUT, "k", "v", 0);
+        last = p.rc == ERR_OK ? p.hlc : last;
+    }
+    CHECK_EQ(p.rc, ERR_DISK_FULL);
+    CHECK(written > 10);
+    CHECK(!region_stats(m->region)->latched);
+    CHECK_EQ(m->failures, 0);
+    CHECK_STR(get_now(m, "k"), "v");
+    sim_disk_capacity(m->disk, 0);
+    p = put_now(m, COMMAND_RAW_PUT, "k", "w", 0);
+    CHECK_EQ(p.rc, ERR_OK);
+    CHECK(p.hlc > last);
+    CHECK_STR(get_now(m, "k"), "w");
+    machine_free(m);
+}
+
 static err_t row_count(void *user, struct bytes key, uint64_t version, struct bytes value)
 {
     (void)key, (void)version, (void)value;
