@@ -115,19 +115,19 @@ static void merge(const struct key *from, struct key *to, size_t lo, size_t mid,
     }
 }
 
-/* Sorts with as much room behind the keys; answers where the result is. */
+/* Sorts with as much room behind the keys; answers where the result is. Lists come in order already. Whether other
+ * keys do is luck (LuaJIT seeds its string hash anew in every state), so it may make no difference to what is paid. */
 static struct key *sort(lua_State *L, struct key *keys, size_t n)
 {
     struct key *from = keys, *to = keys + n;
-    bool sorted = true;
-    for (size_t i = 1; i < n && sorted; i++)
-        sorted = compare(&keys[i - 1], &keys[i]) < 0;
-    for (size_t width = 1; width < n && !sorted; width *= 2) {
+    bool list = true;
+    for (size_t i = 0; i < n && list; i++)
+        list = keys[i].rank == RANK_NUMBER && (i == 0 || keys[i - 1].number < keys[i].number);
+    for (size_t width = 1; width < n && !list; width *= 2) {
+        script_state_charge(L, n / 2);
         for (size_t lo = 0; lo < n; lo += 2 * width) {
-            size_t mid = lo + width < n ? lo + width : n,
-                   hi = lo + 2 * width < n ? lo + 2 * width : n;
-            script_state_charge(L, (hi - lo) / 2 + 1);
-            merge(from, to, lo, mid, hi);
+            size_t mid = lo + width < n ? lo + width : n;
+            merge(from, to, lo, mid, lo + 2 * width < n ? lo + 2 * width : n);
         }
         struct key *swap = from;
         from = to;
