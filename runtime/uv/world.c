@@ -367,7 +367,8 @@ void world_close(struct world *world)
     env_fini(&world->env); /* no hook, no timer from here on */
     while (world->closing > 0 || work_is_waiting(world)) {
         atomic_store(&world->stop, false);
-        uv_run(&world->loop, UV_RUN_ONCE);
+        /* Work alone is served before the poll, which then has nothing to wait for. */
+        uv_run(&world->loop, world->closing > 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     }
     assert(world->users == 0); /* somebody has not closed a stream, listener, connect or watch */
     assert(list_empty(&world->lanes)); /* or a lane */
