@@ -60,6 +60,7 @@ while [ $SECONDS -lt $ends ] && [ $failed -eq 0 ]; do
     one kill-rounds 20 tests/kill_loop.sh 20
     one power-cuts 5 scripts/powercut.sh 5
     one fsyncgate 1 scripts/fsyncgate.sh
+    one flush-cuts 500 env HUNT_CUTS=500 build/release/bin/storage_engine_rocks_test no_cut
     one fuzz-seconds 10 scripts/fuzz.sh 10
     seed=$((seed + 20))
 done
@@ -67,7 +68,7 @@ done
 {
     [ -e docs/deep-runs.md ] || printf '# Deep runs\n\nAppended by scripts/test-deep.sh; each line is one run.\n\n| date | commit | minutes | counts | failures |\n|---|---|---|---|---|\n'
     counts=''
-    for kind in node-seeds kill-rounds power-cuts fsyncgate fuzz-seconds; do
+    for kind in node-seeds kill-rounds power-cuts fsyncgate flush-cuts fuzz-seconds; do
         counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}, "
     done
     printf '| %s | %s | %s | %s | %s |\n' "$(date -u +%F)" "$(git rev-parse --short HEAD)" $((SECONDS / 60)) "${counts%, }" $failed
