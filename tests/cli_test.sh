@@ -8,8 +8,13 @@ cd "$(dirname "$0")/.."
 . tests/expect.sh
 need_program
 f=$flotilla
+first_pid=''
 leave() {
     node_kill
+    if [ -n "$first_pid" ]; then
+        pid=$first_pid
+        node_kill
+    fi
     rm -rf "$tmp"
 }
 trap leave EXIT
@@ -305,6 +310,23 @@ _flotilla "$f"
 COMP_WORDS=("$f" policy '') COMP_CWORD=2
 _flotilla "$f"
 [ "${COMPREPLY[*]}" = 'list reload check' ] || failed "policy completes to \"${COMPREPLY[*]}\""
+
+case_of 'a load into a node that is busy: batches overtake one another, equal keys do not'
+first_dir=$node_dir first_pid=$pid first_endpoint=$endpoint
+node_new "$tmp/busy" 'region = { uncommitted_max = 600, busy_backoff_ms = 3 },' || die 'init of the busy node failed'
+node_start || die 'the busy node did not start'
+awk 'BEGIN { for (i = 0; i < 20000; i++)
+    printf "{\"key_text\":\"%s\",\"value_text\":\"%d\"}\n", i % 50 == 7 ? "again/" (i % 3) : "busy/" i, i }' >"$tmp/busy.jsonl"
+run 0 "$f" kv load "$tmp/busy.jsonl"
+errs '20000 rows in'
+run 0 "$f" kv scan --from again/ --to again0 -o raw
+is "$(printf 'again/0\t19857\nagain/1\t19957\nagain/2\t19907')"
+run 0 "$f" kv scan --from busy/ --to busy0 --keys-only --limit 0 -o raw
+[ "$(wc -l <"$tmp/out")" = 19600 ] || failed "19600 keys: $(wc -l <"$tmp/out")"
+node_stop || failed 'the busy node did not stop cleanly'
+node_dir=$first_dir pid=$first_pid endpoint=$first_endpoint
+first_pid=''
+export FLOTILLA_ENDPOINT=$endpoint
 
 case_of 'the node ends'
 node_stop || failed 'the node did not stop cleanly'

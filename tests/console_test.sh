@@ -101,7 +101,7 @@ for ((i = 0; i < 400; i++)); do
     sleep 0.05
 done
 run 1 "$f" console --eval 1
-errs 4
+errs '4'
 for fd in "${fds[@]}"; do exec {fd}>&-; done
 for p in "${pids[@]}"; do wait "$p" || failed 'a held console ends with an error'; done
 for ((i = 0; i < 400; i++)); do
@@ -110,32 +110,39 @@ for ((i = 0; i < 400; i++)); do
 done
 run 0 "$f" console --eval 1
 
+# Waits until the node has so many console sessions: then their statements have arrived.
+http=$(sed -n 's/.*http on //p' "$node_dir/ready")
+wait_sessions() {
+    local tries
+    for ((tries = 0; tries < 600; tries++)); do
+        [ "$(curl -s "http://$http/metrics" | sed -n 's/^flotilla_script_sessions \([0-9]*\).*/\1/p')" = "$1" ] && return 0
+        sleep 0.05
+    done
+    failed "the node does not come to have $1 sessions"
+}
+
 case_of 'Ctrl-C ends a script on the node'
+wait_sessions 0
 "$f" console --eval 'while true do end' >"$tmp/out" 2>"$tmp/err" &
 loop=$!
-for ((i = 0; i < 400; i++)); do
-    [ "$("$f" status -o json | sed -n 's/.*"script_busy": *\([0-9]*\).*/\1/p')" = 1 ] && break
-    [ $i -ge 20 ] && break
-    sleep 0.05
-done
+wait_sessions 1
 kill -INT $loop
 wait $loop
 code=$?
 [ $code = 130 ] || failed "Ctrl-C while a script runs exits with $code: $(cat "$tmp/err")"
+grep -q cancelled "$tmp/err" || failed "Ctrl-C while a script runs says $(cat "$tmp/err")"
 run 0 "$f" console --eval 1
 
 case_of 'a console that vanishes takes its script along'
+wait_sessions 0
 "$f" console --eval 'while true do end' >"$tmp/out" 2>"$tmp/err" &
 loop=$!
-sleep 0.3
+wait_sessions 1
 kill -9 $loop
 wait $loop 2>/dev/null
-for ((i = 0; i < 400; i++)); do
-    "$f" status >/dev/null 2>&1 || failed 'the node does not answer'
-    [ "$(curl -s "http://$(sed -n 's/.*http on //p' "$node_dir/ready")/metrics" | sed -n 's/^flotilla_script_sessions \([0-9]*\).*/\1/p')" = 0 ] && break
-    sleep 0.05
-done
-[ $i -lt 400 ] || failed 'the session of a console that vanished is still there'
+wait_sessions 0
+run 0 "$f" kv get greeting
+is hello
 
 case_of 'at a terminal'
 if ! command -v expect >/dev/null; then
@@ -149,9 +156,10 @@ else
 fi
 
 case_of 'the node ends'
+wait_sessions 0
 "$f" console --socket "$socket" --eval 'while true do end' >"$tmp/out" 2>"$tmp/err" &
 loop=$!
-sleep 0.3
+wait_sessions 1
 node_stop || failed 'a running script keeps the node from stopping cleanly'
 wait $loop
 [ $? != 0 ] || failed 'a console whose node stops exits with 0'
