@@ -32,6 +32,7 @@ err_t world_connect(struct env *env, const char *address, struct env_connect *us
 {
     struct world *world = world_of(env);
     struct env_address parsed;
+    assert(world_on_loop(world));
     err_t rc = env_address_parse(address, &parsed, e);
     if (rc != ERR_OK)
         return rc;

@@ -208,6 +208,7 @@ err_t world_lane_open(struct env *env, enum env_lane_kind kind, const char *name
 void world_lane_work(struct env_lane *base, struct env_job *job)
 {
     struct lane *lane = container_of(base, struct lane, base);
+    assert(world_on_loop(lane->world));
     job->next = NULL;
     lane->depth++;
     pthread_mutex_lock(&lane->mutex);
@@ -278,6 +279,7 @@ bool world_lanes_serve(struct world *world)
 void world_lane_close(struct env_lane *base)
 {
     struct lane *lane = container_of(base, struct lane, base);
+    assert(world_on_loop(lane->world));
     while (lane->depth > 0) { /* a shutdown may wait for its jobs like this: in short naps */
         if (!serve_finished(lane))
             usleep(50);

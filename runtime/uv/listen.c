@@ -206,6 +206,7 @@ err_t world_listen(struct env *env, const char *address,
     struct env_address parsed;
     struct stat st;
     int fd = -1;
+    assert(world_on_loop(world_of(env)));
     err_t rc = env_address_parse(address, &parsed, e);
     if (rc == ERR_OK)
         rc = make_socket(address, &parsed, &fd, e);

@@ -171,7 +171,7 @@ void world_stream_write(struct env_stream *base, const struct bytes *iov, unsign
                         struct env_write *write)
 {
     struct world_stream *s = stream_of(base);
-    assert(!s->finished);
+    assert(!s->finished && world_on_loop(world_of_stream(s)));
     if (s->closing || s->write_rc != ERR_OK) {
         world_write_over(world_of_stream(s), write, s->closing ? ERR_CLOSED : s->write_rc);
         return;
@@ -332,6 +332,7 @@ void world_stream_close(struct env_stream *base)
 {
     struct world_stream *s = stream_of(base);
     struct world *world = world_of_stream(s);
+    assert(world_on_loop(world));
     if (s->closing)
         return;
     s->closing = true;

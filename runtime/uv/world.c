@@ -231,6 +231,7 @@ static void on_async(uv_async_t *async)
 
 void world_run(struct world *world)
 {
+    world->thread = pthread_self();
     world->turn_began = ops_now(&world->env);
     uv_run(&world->loop, UV_RUN_DEFAULT);
     atomic_store(&world->stop, false);
@@ -328,6 +329,7 @@ err_t world_open(const struct world_config *config, struct world **ret, struct e
     if (config != NULL)
         world->config = *config;
     world->env.ops = &ops;
+    world->thread = pthread_self();
     world->timer_due = UINT64_MAX;
     list_init(&world->lanes);
     list_init(&world->signals);
@@ -364,6 +366,7 @@ void world_close(struct world *world)
 {
     if (world == NULL)
         return;
+    world->thread = pthread_self();
     env_fini(&world->env); /* no hook, no timer from here on */
     while (world->closing > 0 || work_is_waiting(world)) {
         atomic_store(&world->stop, false);

@@ -14,6 +14,7 @@ struct world {
     struct env env;
     struct world_config config;
     uv_loop_t loop;
+    pthread_t thread;     /* that runs the loop: who opened the world, then who runs it */
     uv_timer_t timer;     /* wakes the loop for the earliest env timer; fires nothing itself */
     uint64_t timer_due;   /* what it is set to, in env_now(); UINT64_MAX: not set */
     uv_prepare_t prepare; /* the end of every turn */
@@ -37,6 +38,12 @@ struct world {
 static inline struct world *world_of(struct env *env)
 {
     return container_of(env, struct world, env);
+}
+
+/* What is only for the loop's thread, is only for the loop's thread. */
+static inline bool world_on_loop(const struct world *world)
+{
+    return pthread_equal(world->thread, pthread_self());
 }
 
 void *world_alloc(size_t len); /* zeroed; aborts if memory is gone: for small and fixed things */
