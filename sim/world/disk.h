@@ -19,6 +19,8 @@
  * does not keep its name, dir_sync does. */
 #pragma once
 
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -43,6 +45,7 @@ enum sim_crash {
     SIM_CRASH_LOSE, /* power cut: nothing unsynced survives */
     SIM_CRASH_PREFIX, /* power cut: operations up to a drawn one, over all files; the last may be torn */
     SIM_CRASH_SECTORS, /* power cut: each sector in one of its versions, each name operation on its own */
+    SIM_CRASH_COUNT
 };
 /* Takes what this kind of crash takes. Open files answer ERR_IO from now on, locks are gone, a stop has ended. */
 void sim_disk_crash(struct sim_disk *disk, enum sim_crash how);
@@ -76,6 +79,10 @@ void sim_disk_fault(struct sim_disk *disk, enum sim_fault fault, const char *par
 void sim_disk_chance(struct sim_disk *disk, enum sim_fault fault, uint32_t per_million);
 /* How often it was injected. A test whose fault never came is void. */
 uint64_t sim_disk_fault_count(const struct sim_disk *disk, enum sim_fault fault);
+/* How often the disk crashed in that way. A drawn crash counts as what was drawn. */
+uint64_t sim_disk_crash_count(const struct sim_disk *disk, enum sim_crash how);
+/* One line: every fault and every kind of crash that happened, with its count, and the effects in all. */
+void sim_disk_report(const struct sim_disk *disk, FILE *to);
 /* A write that would hold more than this in all answers ERR_DISK_FULL. 0 (the default): 1 TiB. */
 void sim_disk_capacity(struct sim_disk *disk, uint64_t bytes);
 /* Length of a stall; the default is 1 s of virtual time. */

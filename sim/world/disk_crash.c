@@ -174,10 +174,12 @@ void sim_disk_crash(struct sim_disk *disk, enum sim_crash how)
     disk->stopped = false;
     disk->stop_at = 0;
     if (how == SIM_CRASH_KILL) {
+        disk->crashes[how]++;
         for_all_inodes(disk, NULL, unlock_one);
         return;
     }
     struct survive s = draw(disk, how);
+    disk->crashes[s.how]++;
     list_for_each_safe(at, &disk->moves) {
         struct disk_move *move = container_of(at, struct disk_move, link);
         if (move_survives(disk, &s, move->seq))

@@ -34,6 +34,30 @@ uint64_t sim_disk_fault_count(const struct sim_disk *disk, enum sim_fault fault)
     return disk->count[fault];
 }
 
+uint64_t sim_disk_crash_count(const struct sim_disk *disk, enum sim_crash how)
+{
+    return disk->crashes[how];
+}
+
+void sim_disk_report(const struct sim_disk *disk, FILE *to)
+{
+    static const char *const crashes[SIM_CRASH_COUNT] = {
+        [SIM_CRASH_KILL] = "kill",
+        [SIM_CRASH_KEEP] = "power-keep",
+        [SIM_CRASH_LOSE] = "power-lose",
+        [SIM_CRASH_PREFIX] = "power-prefix",
+        [SIM_CRASH_SECTORS] = "power-sectors",
+    };
+    fprintf(to, "effects=%llu", (unsigned long long)disk->effects);
+    for (size_t i = 0; i < SIM_FAULT_COUNT; i++)
+        if (disk->count[i] > 0)
+            fprintf(to, " fault-%s=%llu", names[i], (unsigned long long)disk->count[i]);
+    for (size_t i = 0; i < SIM_CRASH_COUNT; i++)
+        if (disk->crashes[i] > 0)
+            fprintf(to, " %s=%llu", crashes[i], (unsigned long long)disk->crashes[i]);
+    fprintf(to, "\n");
+}
+
 void sim_disk_capacity(struct sim_disk *disk, uint64_t bytes)
 {
     disk->capacity = bytes == 0 ? (uint64_t)1 << 40 : bytes;

@@ -79,7 +79,7 @@ struct sim_disk {
     bool stopped;
     uint64_t used, capacity, stall_ns;
     uint32_t per_million[SIM_FAULT_COUNT];
-    uint64_t count[SIM_FAULT_COUNT];
+    uint64_t count[SIM_FAULT_COUNT], crashes[SIM_CRASH_COUNT];
     struct disk_host host;
 };
 

@@ -403,6 +403,36 @@ TEST(disk_copy_is_independent_and_damage_is_exact)
     end(&f);
 }
 
+TEST(disk_report_counts_faults_and_crashes)
+{
+    struct fixture f;
+    char *text = NULL;
+    size_t len = 0;
+    start(&f, 1);
+    struct env_file *file = durable_file(&f, "a", "old");
+    sim_disk_fault(f.disk, SIM_FAULT_SYNC, "a", 1);
+    CHECK_EQ(env_file_sync(file, &f.e), ERR_IO);
+    env_file_close(file);
+    uint64_t effects = sim_disk_effects(f.disk);
+    sim_disk_crash(f.disk, SIM_CRASH_KILL);
+    for (int i = 0; i < 30; i++)
+        sim_disk_crash(f.disk, SIM_CRASH_DRAW);
+    CHECK_EQ(sim_disk_crash_count(f.disk, SIM_CRASH_DRAW), 0);
+    CHECK_EQ(sim_disk_crash_count(f.disk, SIM_CRASH_LOSE) +
+                 sim_disk_crash_count(f.disk, SIM_CRASH_PREFIX) +
+                 sim_disk_crash_count(f.disk, SIM_CRASH_SECTORS),
+             30);
+    FILE *to = open_memstream(&text, &len);
+    sim_disk_report(f.disk, to);
+    fclose(to);
+    char begin[64];
+    snprintf(begin, sizeof begin, "effects=%llu fault-sync=1 kill=1 power-",
+             (unsigned long long)effects);
+    CHECK(strncmp(text, begin, strlen(begin)) == 0);
+    free(text);
+    end(&f);
+}
+
 TEST(disk_same_seed_same_history)
 {
     uint64_t hash[3];
