@@ -1,5 +1,5 @@
 # Thin names over CMake presets and scripts. On a fresh Debian 12, `make demo` and `make test` need nothing else.
-.PHONY: deps deps-test deps-bench build build-dev check demo test test-deep bench install uninstall lint format clean help
+.PHONY: deps deps-test deps-bench build build-dev check demo test test-deep test-mutations bench install uninstall lint format clean help
 JOBS ?= $(shell nproc)
 MINUTES ?= 60
 PREFIX ?= /usr/local
@@ -40,6 +40,9 @@ test: deps-test
 
 test-deep: deps-test
 	@scripts/test-deep.sh $(MINUTES)
+
+test-mutations: build
+	@scripts/test-mutations.sh
 
 bench: build
 	@scripts/bench.sh

@@ -45,8 +45,8 @@ void raft_read_asked(struct raft *r, raft_id from, uint64_t ctx)
 {
     struct raft_wait w = { .from = from, .ctx = ctx };
     assert(r->nwaits < r->waits_cap);
-    if (!committed_in_term(
-            r)) { /* also in a group of one: its commit index may be stale after a restart */
+    /* In a group of one too: its commit index may be stale after a restart. */
+    if (!committed_in_term(r)) {
         r->waits[r->nwaits++] = w;
         return;
     }

@@ -252,8 +252,12 @@ void check_sent(struct group *g, const struct member *from, const struct raft_ms
 void check_applied(struct member *m, raft_index index, const struct group_ent *ent)
 {
     struct group *g = m->g;
+    raft_term durable;
     if (index >= GROUP_INDEX_MAX)
         return;
+    if ((m->cfg.flags & RAFT_ASYNC) &&
+        (!member_durable_term(m, index, &durable) || durable != ent->term))
+        group_fail(g, "%lu applies %lu, which its disk does not have (I13)", U(m->id), U(index));
     if (g->commit_term[index] != 0 &&
         (g->commit_term[index] != ent->term || g->commit_value[index] != ent->value))
         group_fail(g, "%lu applies %lu/%lu at %lu, committed was %lu/%lu (I9)", U(m->id),

@@ -160,9 +160,12 @@ static void draw_swarm(struct group *g)
     s->duplicate = sometimes(p, 100);
     s->late = sometimes(p, 400);
     s->crash = sometimes(p, 8);
-    s->cut = sometimes(p, 6);
-    s->heal = 4;
-    s->change = sometimes(p, 10);
+    s->cut = sometimes(p, 30);
+    s->heal = (unsigned)prng_range(p, 2, 30);
+    s->tick = (unsigned)prng_range(p, 2, 25);
+    s->apply = (unsigned)prng_range(p, 1, 12);
+    s->write = (unsigned)prng_range(p, 2, 14);
+    s->change = sometimes(p, 30);
     s->transfer = sometimes(p, 6);
     s->read = sometimes(p, 40);
     s->compact = sometimes(p, 20);
@@ -317,17 +320,18 @@ static void ordinary(struct group *g)
     }
     if (!m->up || stalled(m))
         return;
-    if (what < 70) {
+    unsigned write = 70 - g->swarm.write, apply = write - g->swarm.apply,
+             ticks = 75 + g->swarm.tick;
+    if (what < apply)
         member_ready(m);
-    } else if (what < 80) {
-        member_write_one(m);
-    } else if (what < 86) {
+    else if (what < write)
         member_apply_one(m);
-    } else if (what < 94) {
+    else if (what < 70)
+        member_write_one(m);
+    else if (what < ticks && what < 98)
         tick(g, m);
-    } else {
+    else
         propose(m);
-    }
     check_member(m);
 }
 

@@ -51,6 +51,8 @@ struct group_swarm {
     unsigned crash,
         lose_unsynced;  /* a crash keeps a prefix of the unsynced writes, or everything */
     unsigned cut, heal; /* links */
+    unsigned tick, write,
+        apply; /* of 100 ordinary events: time, the disk and the state machine may be slow */
     unsigned change, transfer, read, compact, forget, stall;
     unsigned clock_rate[GROUP_MEMBERS_MAX]; /* ticks a member gets, relative: 1 to 4 */
 };

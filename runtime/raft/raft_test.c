@@ -1,0 +1,354 @@
+/* Single cases: one member, one message, one answer. Rare states that scripts do not name and simulators seldom meet. */
+#include "raft/raft.h"
+
+#include "base/test.h"
+
+static void take(void *ctx, const struct raft_ent *ents, uint32_t n)
+{
+    (void)ctx, (void)ents, (void)n;
+}
+
+static uint32_t fit(void *ctx, raft_index lo, raft_index hi, uint64_t max, uint64_t *bytes)
+{
+    (void)ctx, (void)max;
+    *bytes = hi - lo;
+    return (uint32_t)(hi - lo);
+}
+
+static bool no_snapshot(void *ctx, struct raft_snap *ret)
+{
+    (void)ctx, (void)ret;
+    return false;
+}
+
+/* Member 1 of (1, 2, 3), with a log of one entry per term given: "1123" is 1/1, 1/2, 2/3, 3/4; an upper-case C behind
+ * a digit makes that entry a change of configuration. */
+static struct raft *member(unsigned flags, raft_term term, raft_index commit, const char *log)
+{
+    struct raft_run runs[32];
+    struct raft_boot boot = { .hs = { .term = term, .commit = commit }, .runs = runs };
+    struct raft_cfg cfg = { .id = 1,
+                            .election_tick = 10,
+                            .heartbeat_tick = 3,
+                            .no_jitter = true,
+                            .flags = flags,
+                            .log = { take, fit, no_snapshot, NULL } };
+    raft_index index = 0;
+    for (; *log != '\0'; log++) {
+        bool conf = log[1] == 'C';
+        runs[boot.nruns++] = (struct raft_run){ ++index, (raft_term)(*log - '0'), conf };
+        log += conf;
+    }
+    for (unsigned i = 0; i < 3; i++)
+        boot.snap.conf.id[i] = i + 1;
+    boot.snap.conf.n = 3;
+    boot.snap.conf.voters = 7;
+    struct raft *r = NULL;
+    CHECK_EQ(raft_open(&cfg, &boot, &r), ERR_OK);
+    return r;
+}
+
+/* The only message of the next Ready to `to`; the Ready is done. Type RAFT_MSG_TYPES: there is none. */
+static struct raft_msg sent(struct raft *r, raft_id to)
+{
+    struct raft_msg m = { .type = RAFT_MSG_TYPES };
+    while (raft_has_ready(r)) {
+        const struct raft_ready *rd = raft_ready(r);
+        for (uint32_t i = 0; i < rd->nmsgs; i++)
+            if (rd->msgs[i].to == to)
+                m = rd->msgs[i];
+        raft_advance(r);
+    }
+    return m;
+}
+
+static void step(struct raft *r, struct raft_msg m)
+{
+    struct raft_ent ents[8];
+    for (uint32_t i = 0; i < m.nents; i++)
+        ents[i] = (struct raft_ent){ .term = m.ents[i].term,
+                                     .index = m.index + 1 + i,
+                                     .type = m.ents[i].type };
+    m.ents = ents;
+    CHECK_EQ(raft_step(r, &m), ERR_OK);
+}
+
+static struct raft_status status(const struct raft *r)
+{
+    struct raft_status s;
+    raft_status(r, &s);
+    return s;
+}
+
+TEST(append_vouches_for_what_it_covers_and_no_more)
+{
+    /* 2/3 is left over from an older leader; the append ends before it. */
+    struct raft *r = member(0, 2, 0, "112");
+    struct raft_ent one = { .term = 1 };
+    step(r, (struct raft_msg){ .type = RAFT_MSG_APP,
+                               .from = 2,
+                               .to = 1,
+                               .term = 3,
+                               .index = 1,
+                               .log_term = 1,
+                               .commit = 3,
+                               .nents = 1,
+                               .ents = &one });
+    CHECK_EQ(status(r).commit, 2);
+    CHECK_EQ(status(r).last, 3);
+    struct raft_msg ack = sent(r, 2);
+    CHECK_EQ(ack.type, RAFT_MSG_APP_RESP);
+    CHECK_EQ(ack.index, 2);
+    CHECK(!ack.reject);
+    raft_close(r);
+}
+
+TEST(append_that_agrees_cuts_nothing)
+{
+    struct raft *r = member(0, 2, 0, "1222");
+    struct raft_ent one = { .term = 2 };
+    step(r, (struct raft_msg){ .type = RAFT_MSG_APP,
+                               .from = 2,
+                               .to = 1,
+                               .term = 2,
+                               .index = 1,
+                               .log_term = 1,
+                               .nents = 1,
+                               .ents = &one });
+    CHECK_EQ(status(r).last, 4);
+    raft_close(r);
+}
+
+TEST(append_that_differs_cuts_the_rest)
+{
+    struct raft *r = member(0, 2, 1, "1222");
+    struct raft_ent one = { .term = 3 };
+    step(r, (struct raft_msg){ .type = RAFT_MSG_APP,
+                               .from = 2,
+                               .to = 1,
+                               .term = 3,
+                               .index = 1,
+                               .log_term = 1,
+                               .nents = 1,
+                               .ents = &one });
+    CHECK_EQ(status(r).last, 2);
+    CHECK_EQ(status(r).stable, 1);
+    raft_close(r);
+}
+
+TEST(append_that_contradicts_what_is_committed_breaks_the_group_alone)
+{
+    struct raft *r = member(0, 2, 3, "1222");
+    struct raft_ent two[2] = { { .term = 2 }, { .term = 3 } };
+    step(r, (struct raft_msg){ .type = RAFT_MSG_APP,
+                               .from = 2,
+                               .to = 1,
+                               .term = 3,
+                               .index = 3,
+                               .log_term = 2,
+                               .nents = 0,
+                               .ents = two });
+    CHECK(!raft_broken(r));
+    struct raft_msg m = {
+        .type = RAFT_MSG_APP, .from = 2, .to = 1, .term = 3, .index = 0, .log_term = 0
+    };
+    step(r, m); /* stale: answered with the commit index */
+    CHECK(!raft_broken(r));
+    CHECK_EQ(sent(r, 2).index, 3);
+    raft_close(r);
+}
+
+TEST(nobody_campaigns_over_a_change_that_is_committed_and_not_applied)
+{
+    struct raft *r = member(0, 2, 2, "12C2");
+    CHECK_EQ(raft_campaign(r), ERR_OK);
+    CHECK_EQ(status(r).role, RAFT_FOLLOWER);
+    raft_close(r);
+    r = member(0, 2, 1, "12C2"); /* not committed: no matter */
+    while (raft_has_ready(r)) {
+        (void)raft_ready(r);
+        raft_advance(r);
+    }
+    CHECK_EQ(raft_campaign(r), ERR_OK);
+    CHECK_EQ(status(r).role, RAFT_CANDIDATE);
+    raft_close(r);
+}
+
+TEST(a_vote_is_one_per_term_and_survives_a_step_down)
+{
+    struct raft *r = member(0, 2, 0, "12");
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_VOTE, .from = 2, .to = 1, .term = 3, .index = 2, .log_term = 2 });
+    CHECK(!sent(r, 2).reject);
+    CHECK_EQ(status(r).vote, 2);
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_VOTE, .from = 3, .to = 1, .term = 3, .index = 9, .log_term = 2 });
+    CHECK(sent(r, 3).reject);
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_APP, .from = 2, .to = 1, .term = 3, .index = 2, .log_term = 2 });
+    CHECK_EQ(raft_forget_leader(r), ERR_OK);
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_VOTE, .from = 3, .to = 1, .term = 3, .index = 9, .log_term = 2 });
+    CHECK(sent(r, 3).reject);
+    raft_close(r);
+}
+
+TEST(a_candidate_that_loses_keeps_its_own_vote)
+{
+    struct raft *r = member(0, 2, 0, "12");
+    CHECK_EQ(raft_campaign(r), ERR_OK);
+    (void)sent(r, 2);
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_VOTE_RESP, .from = 2, .to = 1, .term = 3, .reject = true });
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_VOTE_RESP, .from = 3, .to = 1, .term = 3, .reject = true });
+    CHECK_EQ(status(r).role, RAFT_FOLLOWER);
+    CHECK_EQ(status(r).vote, 1);
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_VOTE, .from = 3, .to = 1, .term = 3, .index = 9, .log_term = 2 });
+    CHECK(sent(r, 3).reject);
+    raft_close(r);
+}
+
+TEST(a_commit_index_in_a_vote_is_believed_only_for_the_same_entry)
+{
+    struct raft *r = member(RAFT_COMMIT_IN_VOTE, 2, 0, "112");
+    struct raft_msg m = { .type = RAFT_MSG_VOTE,
+                          .from = 2,
+                          .to = 1,
+                          .term = 3,
+                          .index = 3,
+                          .log_term = 3,
+                          .commit = 3,
+                          .commit_term = 3 };
+    step(r, m);
+    CHECK_EQ(status(r).commit, 0);
+    m.term = 4;
+    m.commit_term = 2;
+    step(r, m);
+    CHECK_EQ(status(r).commit, 3);
+    raft_close(r);
+}
+
+/* Elects member 1 by the vote of 2; its no-op is not committed yet. */
+static struct raft *leader(unsigned flags, const char *log)
+{
+    struct raft *r = member(flags, 2, 0, log);
+    CHECK_EQ(raft_campaign(r), ERR_OK);
+    (void)sent(r, 2);
+    step(r, (struct raft_msg){ .type = RAFT_MSG_VOTE_RESP, .from = 2, .to = 1, .term = 3 });
+    CHECK_EQ(status(r).role, RAFT_LEADER);
+    return r;
+}
+
+TEST(a_new_leader_commits_older_entries_only_with_its_own)
+{
+    struct raft *r = leader(0, "12");
+    (void)sent(r, 2);
+    step(r,
+         (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 3, .index = 2 });
+    CHECK_EQ(status(r).commit, 0);
+    step(r,
+         (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 3, .index = 3 });
+    CHECK_EQ(status(r).commit, 3);
+    raft_close(r);
+}
+
+TEST(a_read_waits_for_the_first_commit_of_the_term)
+{
+    struct raft *r = leader(0, "12");
+    CHECK_EQ(raft_read_index(r, 77), ERR_OK);
+    while (raft_has_ready(r)) {
+        CHECK_EQ(raft_ready(r)->nreads, 0);
+        raft_advance(r);
+    }
+    step(r,
+         (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 3, .index = 3 });
+    struct raft_msg beat = sent(r, 3);
+    CHECK_EQ(beat.type, RAFT_MSG_HEARTBEAT);
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_HEARTBEAT_RESP, .from = 3, .to = 1, .term = 3, .ctx = beat.ctx });
+    const struct raft_ready *rd = raft_ready(r);
+    CHECK_EQ(rd->nreads, 1);
+    CHECK_EQ(rd->reads[0].ctx, 77);
+    CHECK_EQ(rd->reads[0].index, 3);
+    raft_advance(r);
+    raft_close(r);
+}
+
+TEST(a_transfer_refuses_proposals_and_ends_by_itself)
+{
+    struct raft *r = leader(0, "12");
+    (void)sent(r, 2);
+    struct raft_ent ent = { .len = 1, .data = "x" };
+    CHECK_EQ(raft_transfer(r, 3), ERR_OK);
+    CHECK_EQ(status(r).transferee, 3);
+    CHECK_EQ(raft_propose(r, &ent, 1), ERR_UNAVAILABLE);
+    CHECK(sent(r, 3).type != RAFT_MSG_TIMEOUT_NOW); /* it lacks entries */
+    raft_tick(r, 10);
+    CHECK_EQ(status(r).transferee, RAFT_NONE);
+    CHECK_EQ(raft_propose(r, &ent, 1), ERR_OK);
+    raft_close(r);
+}
+
+TEST(a_leader_refuses_what_it_cannot_apply)
+{
+    struct raft *r = leader(0, "12");
+    struct raft_cc all = {
+        .n = 3, .change = { { RAFT_CC_REMOVE, 1 }, { RAFT_CC_REMOVE, 2 }, { RAFT_CC_REMOVE, 3 } }
+    };
+    struct raft_cc leave = { 0 };
+    CHECK_EQ(raft_propose_conf(r, &all, (struct bytes){ 0 }),
+             ERR_OK); /* its place is taken by an empty entry */
+    CHECK_EQ(raft_propose_conf(r, &leave, (struct bytes){ 0 }), ERR_OK);
+    while (raft_has_ready(r)) {
+        (void)raft_ready(r);
+        raft_advance(r);
+    }
+    CHECK_EQ(status(r).last, 5);
+    CHECK(!raft_broken(r));
+    raft_close(r);
+}
+
+TEST(nonsense_is_refused_and_changes_nothing)
+{
+    struct raft *r = member(0, 2, 1, "12");
+    struct raft_ent bad[2] = { { .term = 2, .index = 9 }, { .term = 1, .index = 3 } };
+    struct raft_msg cases[] = {
+        { .type = RAFT_MSG_TYPES, .from = 2, .term = 9 },
+        { .type = RAFT_MSG_APP, .from = RAFT_NONE, .term = 9 },
+        { .type = RAFT_MSG_APP,
+          .from = 2,
+          .term = 9,
+          .index = 1,
+          .log_term = 1,
+          .nents = 1,
+          .ents = &bad[0] },
+        { .type = RAFT_MSG_APP,
+          .from = 2,
+          .term = 9,
+          .index = 2,
+          .log_term = 2,
+          .nents = 1,
+          .ents = &bad[1] },
+        { .type = RAFT_MSG_APP,
+          .from = 2,
+          .term = 9,
+          .index = UINT64_MAX,
+          .log_term = 2,
+          .nents = 1,
+          .ents = bad },
+        { .type = RAFT_MSG_APP, .from = 2, .term = 9, .nents = 1 },
+        { .type = RAFT_MSG_SNAP, .from = 2, .term = 9 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        CHECK_EQ(raft_step(r, &cases[i]), ERR_INVALID_ARGUMENT);
+        CHECK_EQ(status(r).term, 2);
+        CHECK_EQ(status(r).last, 2);
+    }
+    struct raft_msg stranger = { .type = RAFT_MSG_APP_RESP, .from = 8, .to = 1, .term = 2 };
+    CHECK_EQ(raft_step(r, &stranger), ERR_NOT_FOUND);
+    raft_close(r);
+}
+
+TEST_MAIN()
