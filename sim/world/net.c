@@ -99,14 +99,25 @@ static err_t universal(const char *address, struct env_address *a, char name[128
     return ERR_OK;
 }
 
+/* A living one if there is one; else one of a machine that has ended, whose silence or refusal is its own. */
 static struct listener *find_listener(const struct sim_world *world, const char *name, bool is_unix)
 {
+    struct listener *dead = NULL;
     list_for_each(at, &world->sim->listeners) {
         struct listener *l = container_of(at, struct listener, link);
-        if (strcmp(l->address, name) == 0 && (!is_unix || l->world == world))
+        if (strcmp(l->address, name) != 0 || (is_unix && l->world != world))
+            continue;
+        if (!sim_world_crashed(l->world))
             return l;
+        dead = l;
     }
-    return NULL;
+    return dead;
+}
+
+static bool in_use(const struct sim_world *world, const char *name, bool is_unix)
+{
+    const struct listener *l = find_listener(world, name, is_unix);
+    return l != NULL && !sim_world_crashed(l->world);
 }
 
 err_t sim_net_listen(struct env *env, const char *address,
@@ -127,10 +138,10 @@ err_t sim_net_listen(struct env *env, const char *address,
         rc = universal(text, &a, name, e);
         if (rc != ERR_OK)
             return rc;
-        if (find_listener(world, name, false) != NULL)
+        if (in_use(world, name, false))
             a.port = 0;
     }
-    if (find_listener(world, name, is_unix) != NULL)
+    if (in_use(world, name, is_unix))
         return err_set(e, ERR_ADDRESS_IN_USE, "could not listen on %s: somebody else listens there",
                        address);
     struct listener *l = disk_alloc(sizeof *l);

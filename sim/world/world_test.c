@@ -327,6 +327,35 @@ TEST(sim_crash_is_loud_or_silent)
     }
 }
 
+/* A machine that comes back listens where it did, although nobody has cleaned up after its former life. */
+TEST(sim_machine_comes_back_at_its_address)
+{
+    struct load *l = load_new(14);
+    struct env_listener *listener;
+    struct err e = { 0 };
+    while (l->logged == 0)
+        CHECK(sim_world_turn(l->server.world));
+    sim_world_crash(l->server.world, SIM_CRASH_KILL);
+    struct load *again = calloc(1, sizeof *again);
+    again->server.world = sim_world_beside(l->client.world, NULL);
+    again->server.env = sim_world_env(again->server.world);
+    again->connect.done = load_connected;
+    again->timer.fire = send_next;
+    again->no_log = true;
+    again->client.env = l->client.env;
+    CHECK_OK(env_listen(again->server.env, "127.0.0.1:7001", load_accept, again, &listener, &e), e);
+    CHECK_OK(env_connect(l->client.env, "127.0.0.1:7001", &again->connect, &e), e);
+    sim_world_run_for(again->server.world, 60000000000);
+    CHECK_EQ(again->server.received, ALL);
+    env_stream_close(again->client.stream);
+    env_stream_close(again->server.stream);
+    env_listener_close(listener);
+    sim_world_close(again->server.world);
+    load_free(l);
+    CHECK(again->client.closed == 1 && again->server.closed == 1);
+    free(again);
+}
+
 /* The machine stops before each effect in turn: what was acknowledged survives every one of them. */
 TEST(sim_stop_at_every_effect)
 {
