@@ -186,7 +186,7 @@ static void keep(struct buf *to, const char *text, size_t len)
  * ("[C]: at 0x...") say nothing else, and go as a whole. */
 static void keep_trace(struct buf *to, const char *trace, size_t len)
 {
-    static const char address[] = ": at 0x", ours[] = "\n\t[C]";
+    static const char address[] = ": at 0x", ours[] = "\n\t[C]", head[] = "stack traceback:";
     const char *end = trace + len;
     buf_clear(to);
     for (const char *line = trace; line < end;) {
@@ -200,6 +200,8 @@ static void keep_trace(struct buf *to, const char *trace, size_t len)
             return;
         line = next != NULL ? next : end;
     }
+    if (to->len == sizeof head - 1) /* the head alone */
+        buf_clear(to);
 }
 
 /* Runs at the place of the error; calls no Lua. The message itself is made readable later, outside. */
