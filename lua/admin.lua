@@ -88,7 +88,9 @@ verb {
 
 verb {
   name = 'log.level', role = 'operator', doc = 'Shows the level of the log, or sets it.', example = 'log.level level=debug',
-  args = { { name = 'level', type = 'string', choices = { 'trace', 'debug', 'info', 'warn', 'error' }, doc = 'the least level that is written' } },
+  args = {
+    { name = 'level', type = 'string', choices = { 'trace', 'debug', 'info', 'warn', 'error' }, doc = 'the least level that is written' },
+  },
   run = ask 'log.level',
 }
 

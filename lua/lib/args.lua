@@ -31,7 +31,7 @@ local convert = {
 local function check_one(option, given)
   local value = convert[option.type](given)
   if value == nil then
-    return nil, ("%s must be a %s, not %s"):format(option.name, option.type, tostring(given))
+    return nil, ('%s must be of type %s, not %s'):format(option.name, option.type, tostring(given))
   end
   if option.min and value < option.min then return nil, ('%s must be at least %s'):format(option.name, tostring(option.min)) end
   if option.max and value > option.max then return nil, ('%s must be at most %s'):format(option.name, tostring(option.max)) end
