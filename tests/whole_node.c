@@ -347,6 +347,87 @@ TEST(sigterm_under_load_loses_nothing_and_ends_with_0_in_time)
     rig_free(&r);
 }
 
+/* ---- HTTP --------------------------------------------------------------------------------- */
+
+/* The answer to GET `path`, headers and all; the caller frees. */
+static char *http_get(const char *address, const char *path)
+{
+    char command[400];
+    snprintf(command, sizeof command, "curl -s -i --max-time 20 http://%s%s", address, path);
+    FILE *f = popen(command, "r");
+    CHECK(f != NULL);
+    size_t cap = 1 << 20;
+    char *text = calloc(1, cap);
+    size_t len = fread(text, 1, cap - 1, f);
+    text[len] = 0;
+    CHECK_EQ(pclose(f), 0);
+    return text;
+}
+
+/* Every sample belongs to the family that the last TYPE line names; buckets never shrink. */
+static void check_metrics(char *text)
+{
+    char family[128] = "", *save = NULL;
+    unsigned samples = 0;
+    double bucket = 0;
+    for (char *line = strtok_r(strstr(text, "# HELP"), "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        if (strncmp(line, "# TYPE ", 7) == 0) {
+            CHECK_EQ(sscanf(line, "# TYPE %127s", family), 1);
+            continue;
+        }
+        if (line[0] == '#')
+            continue;
+        CHECK_EQ(strncmp(line, family, strlen(family)), 0);
+        char *end, *value = strrchr(line, ' ');
+        CHECK(value != NULL);
+        double x = strtod(value + 1, &end);
+        CHECK(*end == 0 || *end == '\r');
+        if (strstr(line, "_bucket{") != NULL) {
+            bool first = strstr(line, "le=\"0.000001\"") != NULL;
+            CHECK(first || x >= bucket);
+            bucket = x;
+        }
+        samples++;
+    }
+    CHECK(samples > 300);
+}
+
+TEST(metrics_and_health_are_served_from_snapshots)
+{
+    static const char *const options[] = { "http=on", NULL };
+    struct rig r = rig_new(options);
+    struct flotilla_error e;
+    struct flotilla *db = open_client(r.node.endpoint);
+    CHECK(db != NULL);
+    for (int i = 0; i < 7; i++)
+        CHECK_EQ(flotilla_raw_put(db, 1, FLOTILLA_TEXT("k"), FLOTILLA_TEXT("v"), &e), FLOTILLA_OK);
+    char *text = NULL;
+    for (int i = 0; i < 200; i++) { /* the next snapshot is at most a second away */
+        free(text);
+        text = http_get(r.node.http, "/metrics");
+        if (strstr(text, "flotilla_requests_total{method=\"RawPut\",code=\"OK\"} 7\n") != NULL)
+            break;
+        sleep_ms(100);
+    }
+    CHECK_CONTAINS(text, "HTTP/1.1 200");
+    CHECK_CONTAINS(text, "flotilla_requests_total{method=\"RawPut\",code=\"OK\"} 7\n");
+    CHECK_CONTAINS(text, "flotilla_ready 1\n");
+    check_metrics(text);
+    free(text);
+    text = http_get(r.node.http, "/readyz");
+    CHECK_CONTAINS(text, "HTTP/1.1 200");
+    free(text);
+    text = http_get(r.node.http, "/healthz");
+    CHECK_CONTAINS(text, "HTTP/1.1 200");
+    free(text);
+    text = http_get(r.node.http, "/elsewhere");
+    CHECK_CONTAINS(text, "HTTP/1.1 404");
+    free(text);
+    flotilla_close(db);
+    rig_free(&r);
+}
+
 /* ---- Starts that fail --------------------------------------------------------------------- */
 
 /* Runs this program as a server that must not get ready; its standard error, static. */

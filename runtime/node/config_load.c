@@ -167,7 +167,7 @@ static struct value *map_of(struct value *map, const char *key)
     return made;
 }
 
-struct value *config_tree(const struct node_config *config)
+struct value *config_load_tree(const struct node_config *config)
 {
     struct value *root = value_new(VALUE_MAP);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {

@@ -186,5 +186,5 @@ struct value *node_fact_plan(struct node *n, const struct value *arguments)
 struct value *node_fact_config(struct node *n, const struct value *arguments)
 {
     (void)arguments;
-    return config_tree(&n->config);
+    return config_load_tree(&n->config);
 }

@@ -115,6 +115,8 @@ static void storage(const struct node *n, const struct metrics_sink *s)
     counter(s, "flotilla_log_commands_total", "commands written to the log", v->commands);
     counter(s, "flotilla_log_bytes_total", "bytes written to the log", v->wal_bytes);
     counter(s, "flotilla_log_user_bytes_total", "keys and values in them", v->user_bytes);
+    gauge(s, "flotilla_log_sync_running_seconds", "age of the sync that runs now; 0 if none",
+          r->sync_began != 0 ? (double)(env_now(n->env) - r->sync_began) / 1e9 : 0);
     gauge(s, "flotilla_log_segments", "log segments in use", (double)v->segments);
     gauge(s, "flotilla_log_spare_segments", "log segments ready for use",
           (double)v->spare_segments);

@@ -10,6 +10,7 @@
 #define PUBLISH_NS (1000 * MS)
 #define DELAY_NS   (100 * MS)
 #define LINGER_NS  (100 * MS)
+#define HUNG_NS    (5000 * MS) /* of one sync: the disk hangs (docs/operations.md) */
 enum { TSO_WAITING_MAX = 65536, SLOW_READER_MS = 30000 };
 
 uint64_t node_wall_ms(const struct node *n)
@@ -23,6 +24,13 @@ const char *node_state_name(enum node_state state)
     return names[state];
 }
 
+/* How long the log's sync that runs now has been running, in ns; 0: none runs. */
+static uint64_t sync_age(const struct node *n)
+{
+    uint64_t began = region_stats(n->region)->sync_began;
+    return began != 0 ? env_now(n->env) - began : 0;
+}
+
 void node_not_ready(const struct node *n, char *out, size_t len)
 {
     out[0] = 0;
@@ -34,6 +42,9 @@ void node_not_ready(const struct node *n, char *out, size_t len)
         snprintf(out, len, "stopping");
     else if (region_stats(n->region)->disk_full)
         snprintf(out, len, "the disk is nearly full: writes are refused");
+    else if (sync_age(n) > HUNG_NS)
+        snprintf(out, len, "the disk has not answered a sync for %llu s",
+                 (unsigned long long)(sync_age(n) / (1000 * MS)));
 }
 
 const char *node_address(const struct node *n)

@@ -46,6 +46,8 @@ struct client {
     unsigned count;
 };
 
+static uint64_t first_seed = 1, seeds = SEEDS; /* main: --seeds FIRST COUNT */
+
 static struct env_room client_room(void *user, size_t suggested)
 {
     struct client *c = user;
@@ -444,9 +446,7 @@ static void run_free(struct run *r)
 TEST(node_survives_crashes_at_drawn_effects)
 {
     unsigned acknowledged = 0, unanswered = 0;
-    const char *more = getenv("FLOTILLA_SEEDS"); /* test-deep asks for more */
-    uint64_t seeds = more != NULL ? strtoull(more, NULL, 0) : SEEDS;
-    for (uint64_t seed = 1; seed <= seeds; seed++) {
+    for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++) {
         struct run *r = run_new(seed);
         for (int round = 0; round < ROUNDS; round++) {
             run_boot(r);
@@ -575,4 +575,16 @@ TEST(node_refuses_a_directory_without_a_store)
     run_free(r);
 }
 
-TEST_MAIN()
+struct test_case *test_cases;
+
+/* node_sim_test [NAME], or --seeds FIRST COUNT: for make test-deep. */
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "--seeds") == 0) {
+        char name[] = "survives", *run[] = { argv[0], name, NULL };
+        first_seed = strtoull(argv[2], NULL, 0);
+        seeds = strtoull(argv[3], NULL, 0);
+        return test_main(2, run);
+    }
+    return test_main(argc, argv);
+}

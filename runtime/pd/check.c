@@ -70,6 +70,8 @@ bool pd_check(const struct pd_view *view, const struct pd_proposal *p, char *why
     const char *refused = NULL;
     if (region == NULL)
         refused = "refused: the region is unknown";
+    else if (p->conf_ver != region->conf_ver || p->version != region->version)
+        refused = "refused: the region has changed since the view was taken";
     else if (p->reason[0] == 0)
         refused = "refused: a proposal carries a reason";
     else if (p->kind == PD_SPLIT)

@@ -66,6 +66,9 @@ TEST(pd_check_demands_reasons_and_known_places)
     struct pd_proposal p = SPLIT(1);
     p.reason[0] = 0;
     CHECK(!check(p, "c", "carries a reason"));
+    p = SPLIT(1);
+    p.version = 3;
+    CHECK(!check(p, "c", "has changed since"));
     p = (struct pd_proposal){
         .kind = PD_MOVE, .region_id = 1, .from_store = 1, .to_store = 2, .reason = "r"
     };
@@ -129,8 +132,18 @@ TEST(pd_asks_checks_and_keeps_decisions)
 
     static uint8_t key[] = "\0\0\0\1m";
     struct pd_proposal proposals[] = {
-        { .kind = PD_SPLIT, .region_id = 1, .split_key = { key, 5, 5 }, .reason = "too large" },
-        { .kind = PD_SPLIT, .region_id = 1, .split_key = { key, 4, 5 }, .reason = "again" },
+        { .kind = PD_SPLIT,
+          .region_id = 1,
+          .conf_ver = 1,
+          .version = 1,
+          .split_key = { key, 5, 5 },
+          .reason = "too large" },
+        { .kind = PD_SPLIT,
+          .region_id = 1,
+          .conf_ver = 1,
+          .version = 1,
+          .split_key = { key, 4, 5 },
+          .reason = "again" },
         { .kind = PD_MOVE, .region_id = 8, .reason = "nowhere" },
     };
     struct policy p = { .answer = { .proposals = proposals, .count = 3, .notes = "three" } };

@@ -12,9 +12,9 @@ struct pd_region_view {
     struct bytes start_key, end_key; /* end_unbounded: no end */
     bool end_unbounded;
     uint64_t approx_bytes, approx_keys;
-    double reads_per_s, writes_per_s;     /* decayed means of the last minute */
-    uint64_t reads, writes;               /* since the node started */
-    const struct bytes *samples;          /* keys, sorted, evenly drawn from what was accessed or stored */
+    double reads_per_s, writes_per_s; /* decayed means of the last minute */
+    uint64_t reads, writes;           /* since the node started */
+    const struct bytes *samples; /* keys, sorted, evenly drawn from what was accessed or stored */
     size_t sample_count;
     uint64_t leader_store;
 };
@@ -24,8 +24,8 @@ struct pd_store_view {
     uint64_t capacity_bytes, available_bytes, region_count, leader_count;
 };
 struct pd_view {
-    uint64_t now_ms;       /* HLC's physical part: the only clock of a policy */
-    uint64_t decision_id;  /* seeds the policy's PRNG; unique per plan */
+    uint64_t now_ms;      /* HLC's physical part: the only clock of a policy */
+    uint64_t decision_id; /* seeds the policy's PRNG; unique per plan */
     const struct pd_store_view *stores;
     size_t store_count;
     const struct pd_region_view *regions;
@@ -36,23 +36,25 @@ enum pd_kind { PD_SPLIT = 1, PD_MOVE = 2, PD_MERGE = 3, PD_TRANSFER_LEADER = 4 }
 struct pd_proposal {
     enum pd_kind kind;
     uint64_t region_id, from_store, to_store;
-    uint64_t conf_ver, version; /* the region's epoch in the view: a proposal for another one is stale */
+    uint64_t conf_ver, version; /* the region's epoch in the view: for another one it is stale */
     struct buf split_key;
     char reason[240];
 };
 
 /* What a plan answered. Owned by the policy until `done` returns. */
 struct pd_plan {
-    err_t rc;             /* not OK: the whole set is discarded; `error` says why */
+    err_t rc; /* not OK: the whole set is discarded; `error` says why */
     const char *error;
     const struct pd_proposal *proposals;
     size_t count;
-    const char *notes;    /* text for people: why nothing was proposed, and the like */
+    const char *notes; /* text for people: why nothing was proposed, and the like */
     uint64_t instructions, elapsed_ns;
 };
 
 struct pd_policy {
-    /* Copies what it needs of `view`, answers later on the loop thread, exactly once. One plan at a time. */
-    void (*plan)(void *self, const struct pd_view *view, void (*done)(void *user, const struct pd_plan *plan), void *user);
+    /* Copies what it needs of `view`, answers later on the loop thread, exactly once. One plan at
+     * a time. */
+    void (*plan)(void *self, const struct pd_view *view,
+                 void (*done)(void *user, const struct pd_plan *plan), void *user);
     void *self;
 };

@@ -47,6 +47,7 @@ static void log_done(struct env_job *job)
     struct region_turn *t = container_of(job, struct region_turn, log);
     struct region *r = t->region;
     r->logging = false;
+    r->stats.sync_began = 0;
     histogram_add(&r->stats.sync_us, (t->ended - t->began) / 1000);
     if (t->rc != ERR_OK && storage_latched(r->store, NULL) == ERR_OK) {
         turn_refused(r, t);
@@ -183,6 +184,7 @@ void region_propose_turn(struct region *r)
     turn_fill_writes(r, t);
     list_remove(&t->node);
     r->logging = true;
+    r->stats.sync_began = env_now(r->env);
     env_work(r->log_lane, &t->log);
 }
 

@@ -181,6 +181,7 @@ struct region_stats {
     uint64_t disk_available, disk_total;
     bool disk_full;
     bool latched;
+    uint64_t sync_began; /* env_now() when the running log write was given away; 0: none runs */
     struct histogram sync_us, apply_us, write_us; /* a turn's log write and sync; its apply; a
                                                      write from proposal to answer */
     struct storage_stats storage;                 /* at most about a second old */
