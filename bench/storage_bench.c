@@ -33,7 +33,7 @@ static const struct bench_case cases[] = {
     { "cas, 1 writer", "", BENCH_CAS, 1, 1, false },
 };
 
-/* ---- The work --------------------------------------------------------------------------------------------------- */
+/* ---- The work -------------------------------------------------------------------------------------------------- */
 
 void bench_key(uint32_t number, uint8_t out[BENCH_KEY])
 {
@@ -99,7 +99,7 @@ void bench_samples_finish(struct bench_samples *samples, unsigned n, struct benc
     free(all.ns);
 }
 
-/* ---- A measurement: a process on a fresh directory --------------------------------------------------------------- */
+/* ---- A measurement: a process on a fresh directory -------------------------------------------------------------- */
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
@@ -136,7 +136,7 @@ static struct bench_result measure(bench_side *side, const struct bench_case *wh
     return result;
 }
 
-/* ---- Medians ------------------------------------------------------------------------------------------------------ */
+/* ---- Medians ----------------------------------------------------------------------------------------------------- */
 
 static int compare_double(const void *a, const void *b)
 {

@@ -38,7 +38,7 @@ static void *tend(void *argument)
     return NULL;
 }
 
-/* ---- Requests, as a client would send them ------------------------------------------------------------------------ */
+/* ---- Requests, as a client would send them ----------------------------------------------------------------------- */
 
 static uint8_t *put_varint(uint8_t *to, uint64_t n)
 {
@@ -72,7 +72,7 @@ static size_t encode(const struct bench_case *what, const uint8_t *key, uint64_t
     return (size_t)(to - out);
 }
 
-/* ---- Turns -------------------------------------------------------------------------------------------------------- */
+/* ---- Turns ------------------------------------------------------------------------------------------------------- */
 
 struct turn {
     struct storage_turn *commands;
@@ -171,7 +171,7 @@ static err_t run_turns(struct ours *ours, struct bench_result *ret, struct err *
     return rc;
 }
 
-/* ---- Turns through two lanes -------------------------------------------------------------------------------------- */
+/* ---- Turns through two lanes ------------------------------------------------------------------------------------- */
 
 enum { TURNS = 3 };
 struct lanes {
@@ -252,7 +252,7 @@ static err_t run_lanes(struct ours *ours, struct bench_result *ret, struct err *
     return rc;
 }
 
-/* ---- Blocking calls ----------------------------------------------------------------------------------------------- */
+/* ---- Blocking calls ---------------------------------------------------------------------------------------------- */
 
 struct caller {
     struct ours *ours;
@@ -320,7 +320,7 @@ static err_t run_callers(struct ours *ours, struct bench_result *ret, struct err
     return rc;
 }
 
-/* ---- A measurement ------------------------------------------------------------------------------------------------ */
+/* ---- A measurement ----------------------------------------------------------------------------------------------- */
 
 static err_t run(struct ours *ours, double seconds, struct bench_result *ret, struct err *e)
 {

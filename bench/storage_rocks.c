@@ -1,4 +1,4 @@
-/* Side B: bare RocksDB with its own log, synced before a write returns; options as our engine's where both have them. */
+/* Side B: bare RocksDB with its own log, synced before a write returns; options as our engine's where both have one. */
 #include "storage_bench.h"
 
 #include <pthread.h>

@@ -6,7 +6,7 @@
 
 typedef const struct engine_subject *subject_t;
 
-/* ---- Helpers -------------------------------------------------------------------------------------------------- */
+/* ---- Helpers ------------------------------------------------------------------------------------------------- */
 
 static struct engine_config config_of(subject_t t, char *path, size_t cap, bool create)
 {
@@ -146,7 +146,7 @@ uint64_t engine_contract_check_cut(subject_t t, struct engine *engine, uint64_t 
     return last;
 }
 
-/* ---- The promises --------------------------------------------------------------------------------------------- */
+/* ---- The promises -------------------------------------------------------------------------------------------- */
 
 void engine_contract_start_never_creates(subject_t t)
 {
@@ -450,7 +450,7 @@ void engine_contract_missing_current_is_refused_twice(subject_t t)
     t->ops->close(engine);
 }
 
-/* ---- A model -------------------------------------------------------------------------------------------------- */
+/* ---- A model ------------------------------------------------------------------------------------------------- */
 
 enum { MODEL_KEYS = 24, MODEL_FAMILIES = 3, MODEL_BATCHES = 400 };
 
@@ -580,7 +580,7 @@ void engine_contract_stats_tell_of_data(subject_t t)
     t->ops->close(engine);
 }
 
-/* ---- Readers beside the writer -------------------------------------------------------------------------------- */
+/* ---- Readers beside the writer ------------------------------------------------------------------------------- */
 
 enum { READER_KEYS = 16 };
 struct reader {

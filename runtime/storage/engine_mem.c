@@ -79,7 +79,7 @@ static void prune(struct engine *engine)
     mem_rows_prune(engine->rows, floor);
 }
 
-/* ---- Batches -------------------------------------------------------------------------------------------------- */
+/* ---- Batches ------------------------------------------------------------------------------------------------- */
 
 static struct engine_batch *mem_batch_new(struct engine *engine)
 {
@@ -156,7 +156,7 @@ static err_t apply_rows(struct engine *engine, struct bytes rows, uint64_t n)
     return ERR_OK;
 }
 
-/* ---- The file ------------------------------------------------------------------------------------------------- */
+/* ---- The file ------------------------------------------------------------------------------------------------ */
 
 static uint64_t frame_check(const uint64_t head[3], struct bytes body)
 {
@@ -321,7 +321,7 @@ static err_t load(struct engine *engine, struct err *e)
     return ERR_OK;
 }
 
-/* ---- Open and close ------------------------------------------------------------------------------------------- */
+/* ---- Open and close ------------------------------------------------------------------------------------------ */
 
 static void mem_close(struct engine *engine)
 {
@@ -392,7 +392,7 @@ err_t engine_mem_crash(struct engine *engine, uint64_t keep, struct err *e)
     return rc;
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------- */
 
 static err_t mem_last(struct engine *engine, uint64_t *n, struct err *e)
 {

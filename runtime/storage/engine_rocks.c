@@ -75,7 +75,7 @@ static void *must(void *memory)
     return memory;
 }
 
-/* ---- Errors --------------------------------------------------------------------------------------------------- */
+/* ---- Errors -------------------------------------------------------------------------------------------------- */
 
 static bool begins(const char *text, const char *with)
 {
@@ -108,7 +108,7 @@ static err_t failed(struct err *e, char *text, const char *what)
     return rc;
 }
 
-/* ---- Options -------------------------------------------------------------------------------------------------- */
+/* ---- Options ------------------------------------------------------------------------------------------------- */
 
 static void set_tables(rocksdb_options_t *options, rocksdb_cache_t *cache)
 {
@@ -168,11 +168,11 @@ static rocksdb_options_t *options_new(const struct engine_config *config, bool a
 /* By kind of family. */
 struct all_options {
     rocksdb_options_t *plain;
-    /* Each batch leaves some 40 bytes in `tick`, and a full write buffer flushes every family. 1 MiB is little enough for
-     * force() to fill; at 64 KiB two thousand small batches would end in seven tiny files. */
+    /* Each batch leaves some 40 bytes in `tick`, and a full write buffer flushes every family. 1 MiB is little
+     * enough for force() to fill; at 64 KiB two thousand small batches would end in seven tiny files. */
     rocksdb_options_t *tick;
-    /* `cas` and its tombstones in `meta` are read before they are written, mostly for keys that no memtable has: a bloom
-     * filter there saves a search in each (cas: -15 % CPU). Raw puts are not read, and would pay 10 % for it. */
+    /* `cas` and its tombstones in `meta` are read before they are written, mostly for keys that no memtable has: a
+     * bloom filter saves a search in each (15 % of a CAS's CPU). Raw puts would pay 10 % and have nothing of it. */
     rocksdb_options_t *read_first;
 };
 
@@ -207,7 +207,7 @@ static const rocksdb_options_t *options_of(const struct all_options *all, enum e
     return family == ENGINE_CAS || family == ENGINE_META ? all->read_first : all->plain;
 }
 
-/* ---- Families: ours first, then those we do not know and keep --------------------------------------------------- */
+/* ---- Families: ours first, then those we do not know and keep -------------------------------------------------- */
 
 struct families {
     const char **names;
@@ -272,7 +272,7 @@ static void families_free(struct families *families)
     free(families->handles);
 }
 
-/* ---- Open and close ------------------------------------------------------------------------------------------- */
+/* ---- Open and close ------------------------------------------------------------------------------------------ */
 
 static void rocks_close(struct engine *engine)
 {
@@ -396,7 +396,7 @@ static err_t rocks_open(struct env *env, const struct engine_config *config, str
     return engine_rocks_open_shape(env, config, &(struct engine_rocks_shape){ 0 }, ret, e);
 }
 
-/* ---- Writing -------------------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------------- */
 
 static struct engine_batch *rocks_batch_new(struct engine *engine)
 {
@@ -543,7 +543,7 @@ static err_t rocks_force(struct engine *engine, struct err *e)
     return rc;
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------- */
 
 static err_t get_at(struct engine *engine, const rocksdb_readoptions_t *reading,
                     enum engine_family family, struct bytes key, struct buf *ret, struct err *e)
@@ -634,7 +634,7 @@ static void rocks_iter_close(struct engine_iter *iter)
     free(iter);
 }
 
-/* ---- Facts ---------------------------------------------------------------------------------------------------- */
+/* ---- Facts --------------------------------------------------------------------------------------------------- */
 
 static uint64_t property_all(struct engine *engine, const char *name)
 {

@@ -49,7 +49,7 @@ static struct engine_config config_in(char *path, size_t cap, const char *dir, b
     return (struct engine_config){ .path = path, .create = create, .memtable_bytes = 256 << 10 };
 }
 
-/* ---- Files of the database ------------------------------------------------------------------------------------ */
+/* ---- Files of the database ----------------------------------------------------------------------------------- */
 
 struct search {
     const char *dir, *suffix, *prefix;
@@ -94,7 +94,7 @@ static void flip(const char *path, uint64_t offset, size_t len)
     env_file_close(file);
 }
 
-/* ---- Families ------------------------------------------------------------------------------------------------- */
+/* ---- Families ------------------------------------------------------------------------------------------------ */
 
 static bool in_manifest(const char *path, const char *text)
 {
@@ -184,7 +184,7 @@ TEST(create_beside_data_is_refused)
     subject_free(&subject);
 }
 
-/* ---- Damage --------------------------------------------------------------------------------------------------- */
+/* ---- Damage -------------------------------------------------------------------------------------------------- */
 
 enum { DAMAGE_ROWS = 2000 };
 
@@ -392,7 +392,7 @@ TEST(the_hunter_finds_a_planted_tear)
     subject_free(&subject);
 }
 
-/* ---- Children: a process of its own, since RocksDB's threads do not survive a fork ------------------------------ */
+/* ---- Children: a process of its own, since RocksDB's threads do not survive a fork ----------------------------- */
 
 /* Writes for ever; tells the durable number through stdout whenever it rises. */
 static int child_writes(const char *dir)

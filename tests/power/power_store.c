@@ -2,7 +2,7 @@
  *
  *   init DIR                       a store with small log segments
  *   write DIR ROUND [log|flush]    concurrent writers, until killed; 16 bytes on stdout an acknowledged operation
- *   check DIR ACKS...              ACKS: the output of round 0, 1, ...; nothing acknowledged is lost, nothing else there
+ *   check DIR ACKS...              ACKS: the output of round 0, 1, ...; all that was acknowledged is there, and no more
  *   cut MOUNT                      the power of an ext4 mount fails: nothing in flight reaches the disk
  *
  * A writer repeats four operations on keys of its own, each blocking: put a fresh key, overwrite one of sixteen, CAS a
@@ -44,7 +44,7 @@ struct ack {
     uint64_t op;
 };
 
-/* ---- What a writer does at operation `op`, and what is there afterwards ------------------------------------------- */
+/* ---- What a writer does at operation `op`, and what is there afterwards ------------------------------------------ */
 
 static struct bytes fresh_key(char out[48], uint32_t round, uint32_t writer, uint64_t cycle)
 {
@@ -108,10 +108,10 @@ static uint64_t count_step(uint64_t done, unsigned step)
     return (done + STEPS - 1 - step) / STEPS;
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------ */
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
-/* `first` tells what shall need new room on the disk first: "log" keeps the engine's state in memory, "flush" has enough
- * log segments made ahead; NULL: both as it comes. */
+/* `first` tells what shall need new room on the disk first: "log" keeps the engine's state in memory, "flush" has
+ * enough log segments made ahead; NULL: both as it comes. */
 static struct storage_config config_of(const char *dir, const char *first)
 {
     bool log = first != NULL && strcmp(first, "log") == 0;
@@ -182,7 +182,7 @@ static int run_writers(struct storage *store, uint32_t round)
     return EXIT_LATCHED;
 }
 
-/* ---- Checking ----------------------------------------------------------------------------------------------------- */
+/* ---- Checking ---------------------------------------------------------------------------------------------------- */
 
 struct check {
     struct storage *store;
@@ -356,7 +356,7 @@ static int run_check(struct storage *store, char **paths, int count)
     return check.wrong != 0 ? EXIT_LOST : 0;
 }
 
-/* ---- Verbs -------------------------------------------------------------------------------------------------------- */
+/* ---- Verbs ------------------------------------------------------------------------------------------------------- */
 
 static int run_cut(const char *mount)
 {
