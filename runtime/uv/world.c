@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -157,22 +158,30 @@ static void fire_timers(struct world *world)
     env_timers_fire(&world->env, now);
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_timer(uv_poll_t *timer, int status, int events)
 {
+    (void)status, (void)events;
     struct world *world = timer->data;
-    world->timer_due = UINT64_MAX; /* `prepare` follows, looks at the heap and sets it anew */
+    uint64_t expirations; /* read, or it stays readable when no timer follows */
+    (void)!read(world->timer_fd, &expirations, sizeof expirations);
+    world->timer_due = UINT64_MAX; /* `prepare` follows, fires what is due and sets it anew */
 }
 
-/* libuv's timers have milliseconds and their own clock: the wake may be early (it is set again), never missing. */
-static void arm_timer(struct world *world)
+/* True if a timer is due already. One that was stopped leaves its wake behind: an empty turn costs less than a system
+ * call for every timer, most of which are stopped before they fire. */
+static bool arm_timer(struct world *world)
 {
     uint64_t due = env_timers_next(&world->env);
     if (due >= world->timer_due)
-        return; /* an earlier wake than needed costs one empty turn, and most timers are stopped before they fire */
-    uint64_t now = ops_now(&world->env), wait = due > now ? due - now : 0;
-    uv_update_time(&world->loop);
-    uv_timer_start(&world->timer, on_timer, wait / 1000000 + (wait % 1000000 != 0), 0);
+        return false;
+    if (due <= ops_now(&world->env))
+        return true;
+    struct itimerspec at = { .it_value = { .tv_sec = (time_t)(due / 1000000000),
+                                           .tv_nsec = (long)(due % 1000000000) } };
+    if (at.it_value.tv_sec < INT32_MAX) /* a timer in sixty years needs no wake */
+        timerfd_settime(world->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
     world->timer_due = due;
+    return false;
 }
 
 static bool work_is_waiting(struct world *world)
@@ -199,7 +208,7 @@ static void on_prepare(uv_prepare_t *prepare)
             world_stream_flush(list_pop_front(&world->dirty));
         more = world_serve_writes(world) || !list_empty(&world->dirty) || work_is_waiting(world);
     }
-    arm_timer(world);
+    more = arm_timer(world) || more;
     if (atomic_load(&world->stop))
         uv_stop(&world->loop); /* this turn is the last: the poll that follows does not sleep */
     uint64_t now = ops_now(&world->env), took = now - world->turn_began;
@@ -336,21 +345,25 @@ err_t world_open(const struct world_config *config, struct world **ret, struct e
     list_init(&world->dirty);
     signal(SIGPIPE, SIG_IGN);
     world->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int rc = world->reserve_fd < 0 ? -errno : uv_loop_init(&world->loop);
-    if (rc == 0 && (rc = uv_async_init(&world->loop, &world->async, on_async)) != 0)
-        uv_loop_close(&world->loop);
+    world->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    int rc = world->reserve_fd < 0 || world->timer_fd < 0 ? -errno : uv_loop_init(&world->loop);
+    if (rc == 0 && ((rc = uv_async_init(&world->loop, &world->async, on_async)) != 0 ||
+                    (rc = uv_poll_init(&world->loop, &world->timer, world->timer_fd)) != 0))
+        abort(); /* the loop has its descriptors: only memory can be missing */
     if (rc != 0) {
         if (world->reserve_fd >= 0)
             close(world->reserve_fd);
+        if (world->timer_fd >= 0)
+            close(world->timer_fd);
         free(world);
         return err_errno(e, -rc,
                          "could not start the event loop (is the limit of open files reached?)");
     }
-    uv_timer_init(&world->loop, &world->timer);
     uv_prepare_init(&world->loop, &world->prepare);
     uv_check_init(&world->loop, &world->check);
     uv_idle_init(&world->loop, &world->idle);
     world->timer.data = world->prepare.data = world->check.data = world;
+    uv_poll_start(&world->timer, UV_READABLE, on_timer);
     uv_prepare_start(&world->prepare, on_prepare);
     uv_check_start(&world->check, on_check);
     *ret = world;
@@ -388,6 +401,7 @@ void world_close(struct world *world)
     assert(rc == 0);
     (void)rc;
     close(world->reserve_fd);
+    close(world->timer_fd);
     env_fini(&world->env);
     free(world);
 }

@@ -14,9 +14,11 @@ struct world {
     struct env env;
     struct world_config config;
     uv_loop_t loop;
-    pthread_t thread;     /* that runs the loop: who opened the world, then who runs it */
-    uv_timer_t timer;     /* wakes the loop for the earliest env timer; fires nothing itself */
-    uint64_t timer_due;   /* what it is set to, in env_now(); UINT64_MAX: not set */
+    pthread_t thread; /* that runs the loop: who opened the world, then who runs it */
+    uv_poll_t
+        timer; /* over timer_fd: wakes the loop for the earliest env timer, fires nothing itself */
+    int timer_fd;         /* on CLOCK_BOOTTIME, as env_now(): exact, and right after a suspend */
+    uint64_t timer_due;   /* what it is set to; UINT64_MAX: not set, or it has woken us */
     uv_prepare_t prepare; /* the end of every turn */
     uv_check_t check;     /* the beginning of the next */
     uv_idle_t idle;       /* keeps the loop from sleeping while a turn could not finish */
