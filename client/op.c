@@ -44,9 +44,10 @@ struct client_op *client_op_new(uint16_t method, unsigned flags, size_t size)
 {
     if (size > NET_FRAME_MAX - NET_FRAME_HEADER)
         return NULL;
-    struct client_op *op = calloc(1, sizeof *op + NET_FRAME_HEADER + size);
+    struct client_op *op = malloc(sizeof *op + NET_FRAME_HEADER + size);
     if (op == NULL)
         return NULL;
+    memset(op, 0, sizeof *op); /* not the body: it may be a megabyte, and is written next */
     list_init(&op->link);
     op->method = method;
     op->flags = flags;
