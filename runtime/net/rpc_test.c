@@ -1,5 +1,6 @@
 /* The server against raw peers in the simulated world, where bytes come one by one and time is virtual. What needs
  * real sockets is in rpc_uv_test.c. */
+#include "base/prng.h"
 #include "rpc_fixture.inc"
 #include "sim_world/world.h"
 
@@ -420,6 +421,103 @@ TEST(net_server_survives_resets_at_any_time)
         WAIT(stats_of(f).connections == 0);
         CHECK_EQ(stats_of(f).inflight, 0);
         CHECK_EQ(stats_of(f).inflight_bytes, 0);
+        finish();
+    }
+}
+
+/* One of many peers that ask at random, and check that every answer is theirs and comes once. */
+struct asker {
+    struct peer peer;
+    uint64_t asked, answered;
+    bool seen[256];
+};
+
+static struct buf random_body(struct prng *p, uint64_t id)
+{
+    struct buf b = { 0 };
+    size_t len = prng_chance(p, 1, 20) ? prng_below(p, 200000) : prng_below(p, 300);
+    uint8_t *at = buf_reserve(&b, len + 8);
+    store_u64(at, id);
+    memset(at + 8, (int)(id & 0xff), len);
+    b.len = len + 8;
+    return b;
+}
+
+static void ask(struct asker *a, struct prng *p)
+{
+    uint64_t id = ++a->asked;
+    struct buf body = random_body(p, id);
+    peer_request(&a->peer, prng_chance(p, 1, 3) ? LATER : ECHO, id, buf_bytes(&body));
+    if (prng_chance(p, 1, 10))
+        peer_send_frame(&a->peer, (struct net_frame){ .kind = NET_FRAME_CANCEL,
+                                                      .request_id = 1 + prng_below(p, id) });
+    buf_free(&body);
+}
+
+static void take_answers(struct asker *a)
+{
+    struct net_frame frame;
+    while (peer_frame(&a->peer, &frame)) {
+        uint64_t id = frame.request_id;
+        CHECK_EQ(frame.kind, NET_FRAME_RESPONSE);
+        CHECK(id >= 1 && id <= a->asked && !a->seen[id]);
+        a->seen[id] = true;
+        a->answered++;
+        CHECK(frame.body.len >= 8 && load_u64(frame.body.data) == id);
+        for (size_t i = 8; i < frame.body.len; i++)
+            if (frame.body.data[i] != (id & 0xff))
+                fail_msg("byte %zu of answer %llu is another's", i, (unsigned long long)id);
+    }
+}
+
+static void answer_some(struct prng *p)
+{
+    for (size_t i = 0; i < f->held_count;)
+        if (prng_chance(p, 1, 2)) {
+            net_call_reply_bytes(f->held[i], net_call_body(f->held[i]));
+            f->held[i] = f->held[--f->held_count];
+        } else {
+            i++;
+        }
+}
+
+TEST(net_server_answers_everybody_once_under_any_schedule)
+{
+    enum { PEERS = 5, ASKS = 200 };
+    static struct asker askers[PEERS];
+    for (uint64_t seed = 200; seed < 240; seed++) {
+        struct prng p;
+        struct net_limits limits = limits_small();
+        struct sim_net net = sim_world_net_default();
+        prng_seed(&p, seed);
+        limits.inflight_max = 1 + (uint32_t)prng_below(&p, 20);
+        limits.backlog_max = 1000 + prng_below(&p, 1000000);
+        begin(seed, limits);
+        net.segment_most = 1 + prng_below(&p, 20000);
+        sim_world_set_net(world, &net);
+        for (int i = 0; i < PEERS; i++) {
+            askers[i] = (struct asker){ 0 };
+            peer_greet(&askers[i].peer, f);
+        }
+        for (bool done = false; !done;) {
+            done = true;
+            for (int i = 0; i < PEERS; i++) {
+                struct asker *a = &askers[i];
+                for (uint64_t n = prng_below(&p, 30); n > 0 && a->asked < ASKS; n--)
+                    ask(a, &p);
+                take_answers(a);
+                CHECK(!a->peer.ended);
+                done = done && a->answered == ASKS;
+            }
+            sim_world_run_for(world, 1 + prng_below(&p, 2000000));
+            answer_some(&p);
+        }
+        CHECK_EQ(stats_of(f).requests, PEERS * ASKS);
+        CHECK_EQ(stats_of(f).replies, PEERS * ASKS);
+        CHECK_EQ(stats_of(f).inflight_bytes, 0);
+        for (int i = 0; i < PEERS; i++)
+            peer_end(&askers[i].peer);
+        WAIT(stats_of(f).connections == 0);
         finish();
     }
 }
