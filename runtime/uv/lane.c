@@ -3,8 +3,8 @@
  *   loop:    work ──> queue (mutex) ──wake if asleep──> thread: run
  *   loop: <── done <── finished (lock-free, newest first) <──┘      one wake of the loop for many results
  *
- * LOG and APPLY are on the way of every commit: their thread may look for the next job before it sleeps. It does so only
- * while that pays: a spin that found nothing ends spinning for a while, for longer every time. BULK is nice and last in
+ * LOG and APPLY are on the way of every commit: their thread may look for the next job before it sleeps. It does so
+ * only while that pays: a spin that found nothing ends spinning for a while, for longer every time. BULK is nice and last in
  * the queue of the disk; SCRIPT runs when nothing else wants to (SCHED_IDLE). */
 #include "world_int.h"
 
@@ -61,8 +61,8 @@ static uint64_t monotonic(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Looks for a job before sleeping. In vain: whoever would bring one has no core to run on, or has none; then we rest for
- * twice as many jobs as the last time. */
+/* Looks for a job before sleeping. In vain: whoever would bring one has no core to run on, or has none; then we rest
+ * for twice as many jobs as the last time. */
 static void spin(struct lane *lane)
 {
     uint64_t ns = lane->world->config.spin_ns;

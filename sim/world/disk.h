@@ -15,8 +15,8 @@
  * Effects. Every write, sync, truncate, create, rename, remove, mkdir and dir_sync is an effect and has a number,
  * from 1. sim_disk_stop_at(n) stops the machine before effect n: a loop over n crashes between every two effects.
  *
- * Sectors of 512 bytes are the unit that a power cut leaves whole. Contents and names are apart: fdatasync of a new file
- * does not keep its name, dir_sync does. */
+ * Sectors of 512 bytes are the unit that a power cut leaves whole. Contents and names are apart: fdatasync of a new
+ * file does not keep its name, dir_sync does. */
 #pragma once
 
 #include <stdio.h>

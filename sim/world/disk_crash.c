@@ -2,7 +2,7 @@
  *
  * After a power cut: names first (safe_names and the moves that survive), then the contents of every file (safe and the
  * unsynced writes that survive), then both states are one. A sector is whole and is in one of the versions that it had
- * since the last sync: sectors do not wait for each other, but a sector never skips a write that a later one implies. */
+ * since the last sync: sectors do not wait for each other, but one never skips a write that a later one implies. */
 #include "disk_int.h"
 
 #include <assert.h>
