@@ -4,8 +4,8 @@
  *   loop: <── done <── finished (lock-free, newest first) <──┘      one wake of the loop for many results
  *
  * LOG and APPLY are on the way of every commit: their thread may look for the next job before it sleeps. It does so
- * only while that pays: a spin that found nothing ends spinning for a while, for longer every time. BULK is nice and last in
- * the queue of the disk; SCRIPT runs when nothing else wants to (SCHED_IDLE). */
+ * only while that pays: a spin that found nothing ends spinning for a while, for longer every time. BULK is nice and
+ * last in the queue of the disk; SCRIPT runs when nothing else wants to (SCHED_IDLE). */
 #include "world_int.h"
 
 #include <assert.h>

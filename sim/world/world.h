@@ -73,7 +73,7 @@ size_t sim_world_reset_streams(struct sim_world *world);
 /* ---- Crashes ---- */
 
 /* Ends this machine now, and its disk by `how` (disk.h). No more event of it happens; closing its streams, lanes and
- * files still works, so that its user can be freed. Others see resets after SIM_CRASH_KILL, silence after power cuts. */
+ * files still works, so that its user can be freed. Others see resets after SIM_CRASH_KILL, else silence. */
 void sim_world_crash(struct sim_world *world, enum sim_crash how);
 /* True after that, or once the disk has stopped (sim_disk_stop_at). */
 bool sim_world_crashed(const struct sim_world *world);
