@@ -5,7 +5,6 @@
 #include <histedit.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +17,7 @@ struct editor {
     struct editor_config config;
     EditLine *el;
     History *history;
-    const char *prompt;
+    char prompt[64];
     char *line;
     bool dropped;
 };
@@ -32,9 +31,7 @@ static struct editor *of(EditLine *el)
 
 static char *show_prompt(EditLine *el)
 {
-    static char empty[] = "";
-    struct editor *ed = of(el);
-    return ed->prompt != NULL ? (char *)(uintptr_t)ed->prompt : empty;
+    return of(el)->prompt;
 }
 
 static unsigned char drop(EditLine *el, int key)
@@ -218,7 +215,7 @@ struct editor *editor_open(const struct editor_config *config)
 enum editor_event editor_read(struct editor *ed, const char *prompt, const char **line)
 {
     int len = 0;
-    ed->prompt = prompt;
+    snprintf(ed->prompt, sizeof ed->prompt, "%s", prompt);
     ed->dropped = false;
     el_set(ed->el, EL_PREP_TERM, 1); /* before the prompt: whoever sees it may type */
     const char *text = el_gets(ed->el, &len);

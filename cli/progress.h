@@ -1,4 +1,4 @@
-/* A line on a terminal that says how far a long command is: rows, rate, time left. Nothing where there is no terminal. */
+/* A line on a terminal that says how far a long command is: rows, rate, time left. Without a terminal: nothing. */
 #pragma once
 
 #include <stdbool.h>
