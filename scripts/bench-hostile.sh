@@ -50,8 +50,9 @@ for ((pair = 1; pair <= pairs; pair++)); do
     done
     loud=$(load --no-fill --seconds "$each" --rate "$rate" | awk '{ print $3 }')
     hush
-    awk -v p=$pair -v a="$quiet" -v b="$loud" 'BEGIN { printf "%5d %12s %12s %8.3f\n", p, a, b, b / a }'
-done | tee "$dir/pairs.txt"
+    awk -v p=$pair -v a="$quiet" -v b="$loud" 'BEGIN { printf "%5d %12s %12s %8.3f\n", p, a, b, b / a }' >>"$dir/pairs.txt"
+    tail -1 "$dir/pairs.txt"
+done
 median=$(awk '{ print $4 }' "$dir/pairs.txt" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
 echo "median of the ratios of p99: $median (goal: at most 1.25)"
 delay=$("$flotilla" console -o json --eval 'metrics("flotilla_loop_delay")' | head -c 600)

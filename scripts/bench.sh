@@ -53,7 +53,7 @@ redis_run() {
     c0=$(cpu $redis_pid)
     line=$(redis-benchmark -p 17379 -t "$1" -c "$2" -n "$n" -d 128 -r 100000 --csv -q 2>/dev/null | tail -1 | tr -d '"')
     c1=$(cpu $redis_pid)
-    awk -F, -v d="$(echo "$c1 - $c0" | bc)" -v n="$n" '{ printf "%.0f %s %s %.1f\n", $2, $5, $7, d / n * 1e6 }' <<<"$line"
+    awk -F, -v d="$(awk "BEGIN { print $c1 - $c0 }")" -v n="$n" '{ printf "%.0f %s %s %.1f\n", $2, $5, $7, d / n * 1e6 }' <<<"$line"
 }
 
 node_part() {
@@ -63,7 +63,8 @@ node_part() {
         echo "bench: Redis is not installed (make deps-bench): the node is measured alone"
     }
     node_new "$dir/node" && node_start || die "the node did not start"
-    for fsync in always everysec; do
+    for fsync in always everysec; do # no pipe around this: what is started here is ended by leave()
+        echo "bench: Redis with appendfsync $fsync in turn with the node" >&2
         [ $have_redis = no ] || redis $fsync
         for test in set get; do
             for callers in 1 16 64 256; do
@@ -77,7 +78,7 @@ node_part() {
             done
         done
         [ $have_redis = yes ] || break
-    done | tee "$dir/node.rows" >&2
+    done >"$dir/node.rows"
     printf '\n%-9s %-9s %-4s %7s %12s %9s %9s %10s\n' system sync op callers 'ops/s' 'p50 ms' 'p99 ms' 'cpu us/op'
     sort -k1,4 -k5n "$dir/node.rows" | awk '
         { k = $1 " " $2 " " $3 " " $4; n[k]++; for (i = 5; i <= 8; i++) v[k, n[k], i] = $i; keys[k] = 1 }
