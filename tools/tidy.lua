@@ -133,7 +133,8 @@ local function check_words(file)
       if line:match(word) then bad(file.path, n, ('"%s" does not belong in the tree'):format(word)) end
     end
     local columns = #line:gsub('[\128-\191]', '')
-    if is_c(file.path) and columns > 120 then bad(file.path, n, ('%d columns'):format(columns)) end
+    local text_row = line:match('^%s*{?%s*"') -- a literal that would only be harder to read in pieces
+    if is_c(file.path) and columns > 120 and not text_row then bad(file.path, n, ('%d columns'):format(columns)) end
     if line:match('[ \t]$') and (is_c(file.path) or file.path:match('%.lua$')) then
       bad(file.path, n, 'white space at the end of the line')
     end

@@ -250,7 +250,9 @@ bool conf_equal(const struct raft_conf *a, const struct raft_conf *b)
            a->auto_leave == b->auto_leave && memcmp(a->id, b->id, a->n * sizeof a->id[0]) == 0;
 }
 
-/*   | version u8 = 1 | transition u8 | n u8 | n times: kind u8, id u64 | the driver's |     little-endian; empty: leave */
+/*   | version u8 = 1 | transition u8 | n u8 | n times: kind u8, id u64 | the driver's |
+ *
+ * Little-endian. An empty payload leaves the joint state. */
 size_t raft_cc_encode(const struct raft_cc *cc, uint8_t out[RAFT_CC_BYTES_MAX])
 {
     if (conf_leaves(cc))

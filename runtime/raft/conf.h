@@ -15,10 +15,11 @@ static inline bool conf_joint(const struct raft_conf *c)
 {
     return c->outgoing != 0;
 }
-/* Every rule of a configuration: disjoint sets, learners_next within outgoing, ids ascending. NULL, or which is broken. */
+/* Every rule of a configuration: disjoint sets, learners_next within outgoing, ids ascending. Answers NULL, or which
+ * one is broken. */
 const char *conf_broken(const struct raft_conf *c);
 
-/* Each answers NULL and fills `ret`, or says why not. `fresh` (may be NULL) gets the places of `ret` whose members begin
+/* Each answers NULL and fills `ret`, or says why not. `fresh` (may be NULL) gets the places whose members begin
  * anew, although their id may have been a member before. `ret` may be `c`. */
 const char *conf_simple(const struct raft_conf *c, const struct raft_cc_one *change, unsigned n,
                         struct raft_conf *ret, uint16_t *fresh);

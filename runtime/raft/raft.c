@@ -390,7 +390,7 @@ static void snapshot_stable(struct raft *r, raft_index index)
 static void older_term(struct raft *r, const struct raft_msg *m)
 {
     if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_APP) {
-        /* A leader that was left behind learns our term from the answer and steps down (paper, section 5.1). It may have
+        /* A leader that was left behind learns our term from the answer and steps down (paper, 5.1). It may have
          * no other way to: with leases and pre-votes nobody's vote request reaches it, and who follows it need not be
          * anybody that campaigns. */
         raft_send(r, (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .to = m->from });

@@ -260,13 +260,13 @@ void raft_unreachable(struct raft *r, raft_id peer); /* an append could not be s
 void raft_snap_done(struct raft *r, raft_id peer,
                     bool ok);                 /* the outcome of a snapshot that was sent */
 void raft_kick(struct raft *r, raft_id peer); /* payloads that were missing are in the cache now */
-/* The driver wants to drop the log up to `index`. ERR_FAILED_PRECONDITION: a message that waits for the next Ready names
+/* The driver wants to drop the log up to `index`. ERR_FAILED_PRECONDITION: a message that waits for a Ready names
  * those entries: ask again behind it. ERR_INVALID_ARGUMENT: not applied yet. */
 MUST_USE err_t raft_compacted(struct raft *r, raft_index index);
 
 bool raft_has_ready(const struct raft *r);
 const struct raft_ready *raft_ready(struct raft *r);
-/* Synchronous mode: everything of the Ready is durable, sent and applied. Asynchronous: the driver has taken it over. */
+/* Synchronous mode: everything of the Ready is durable, sent and applied. Asynchronous: the driver has taken it. */
 void raft_advance(struct raft *r);
 /* Frees what an idle group does not need. */
 void raft_trim(struct raft *r);

@@ -1,4 +1,5 @@
-/* Single cases: one member, one message, one answer. Rare states that scripts do not name and simulators seldom meet. */
+/* Single cases: one member, one message, one answer. Rare states that scripts do not name and simulators seldom
+ * meet. */
 #include "raft/raft.h"
 
 #include "base/test.h"

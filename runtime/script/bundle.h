@@ -1,6 +1,6 @@
 /* A bundle that runs: its sources, its one lua_State, what its files say they are.
  *
- *   sources --compile--> --lint--> --load--> --schema--> --dry run--> bundle        any step may refuse: nothing changes
+ *   sources --compile--> --lint--> --load--> --schema--> --dry run--> bundle    any step may refuse: nothing changes
  *
  * A bundle is used by one lane at a time. State crosses to its successor only through save() and init(). */
 #pragma once
@@ -22,7 +22,8 @@ struct script_bundle {
 
 /* Builds and checks; takes over one ownership of `sources`, also on failure. `before` (may be NULL) is the bundle
  * whose state is carried over; it stays as it is. If
- * `preferred` (may be NULL) names a file with a placement policy, that one is asked instead of pd.lua. ERR_SCRIPT, ERR_BUDGET, ... : `e` has file, line, source line. */
+ * `preferred` (may be NULL) names a file with a placement policy, that one is asked instead of pd.lua. ERR_SCRIPT,
+ * ERR_BUDGET, ...: `e` has file, line, source line. */
 MUST_USE err_t script_bundle_build(struct script_sources *sources,
                                    const struct script_limits *limits,
                                    const struct script_stop *stop, uint64_t generation,

@@ -1,4 +1,4 @@
-/* The host with real threads: waiting at the door, cancelling, closing amid everything. Also for the thread sanitizer. */
+/* The host with real threads: waiting at the door, cancelling, closing amid everything. Also for TSan. */
 #include "script.h"
 
 #include "base/container.h"

@@ -2,7 +2,7 @@
  *
  *   seed ── swarm: size, flags, limits, fault rates
  *     │
- *     └─> event, event, event ...        tick, Ready, a storage write ends, a message arrives (or is lost, late, twice),
+ *     └─> event, event, event ...        tick, Ready, a storage write ends, a message arrives (is lost, late, twice),
  *            │                           propose, change the configuration, read, transfer, compact, crash, restart,
  *            │                           cut links, heal
  *            └─> after each: every invariant (check.c). At the end: heal everything, and progress is due.

@@ -1,4 +1,4 @@
-/* One member: what the driver of a struct raft owes it (raft.h, "The driver's duties"), and the disk that may forget. */
+/* One member: what the driver of a struct raft owes it (raft.h, "The driver's duties"), and a disk that may forget. */
 #include "group_int.h"
 
 #include <assert.h>
