@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -72,10 +73,14 @@ static void ops_random(struct env *env, void *out, size_t len)
 
 /* ---- Work from other threads ---- */
 
+/* Safe from a thread of idle priority, which may be stopped for long after any instruction: nobody waits for it to
+ * finish (as uv_async_send() makes the loop do), and nobody relies on it to wake the loop (so it does not clear
+ * `asleep`: two threads that come at the same time both write). */
 void world_wake(struct world *world)
 {
-    if (atomic_load(&world->asleep) && atomic_exchange(&world->asleep, false))
-        uv_async_send(&world->async);
+    const uint64_t one = 1;
+    if (atomic_load(&world->asleep) && write(world->wake_fd, &one, sizeof one) < 0)
+        assert(errno == EAGAIN); /* the counter is full: it has been woken */
 }
 
 static void ops_post(struct env *env, struct env_job *job)
@@ -233,9 +238,14 @@ static void on_check(uv_check_t *check)
     world->turn_began = ops_now(&world->env);
 }
 
-static void on_async(uv_async_t *async)
+static void on_wake(uv_poll_t *wake, int status, int events)
 {
-    (void)async; /* `prepare` follows and finds the work */
+    struct world *world = wake->data;
+    uint64_t count;
+    (void)status, (void)events;
+    if (read(world->wake_fd, &count, sizeof count) < 0)
+        assert(errno == EAGAIN || errno == EINTR);
+    /* `prepare` follows and finds the work */
 }
 
 void world_run(struct world *world)
@@ -346,8 +356,10 @@ err_t world_open(const struct world_config *config, struct world **ret, struct e
     signal(SIGPIPE, SIG_IGN);
     world->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     world->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    int rc = world->reserve_fd < 0 || world->timer_fd < 0 ? -errno : uv_loop_init(&world->loop);
-    if (rc == 0 && ((rc = uv_async_init(&world->loop, &world->async, on_async)) != 0 ||
+    world->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    bool opened = world->reserve_fd >= 0 && world->timer_fd >= 0 && world->wake_fd >= 0;
+    int rc = opened ? uv_loop_init(&world->loop) : -errno;
+    if (rc == 0 && ((rc = uv_poll_init(&world->loop, &world->wake, world->wake_fd)) != 0 ||
                     (rc = uv_poll_init(&world->loop, &world->timer, world->timer_fd)) != 0))
         abort(); /* the loop has its descriptors: only memory can be missing */
     if (rc != 0) {
@@ -355,6 +367,8 @@ err_t world_open(const struct world_config *config, struct world **ret, struct e
             close(world->reserve_fd);
         if (world->timer_fd >= 0)
             close(world->timer_fd);
+        if (world->wake_fd >= 0)
+            close(world->wake_fd);
         free(world);
         return err_errno(e, -rc,
                          "could not start the event loop (is the limit of open files reached?)");
@@ -362,7 +376,8 @@ err_t world_open(const struct world_config *config, struct world **ret, struct e
     uv_prepare_init(&world->loop, &world->prepare);
     uv_check_init(&world->loop, &world->check);
     uv_idle_init(&world->loop, &world->idle);
-    world->timer.data = world->prepare.data = world->check.data = world;
+    world->timer.data = world->wake.data = world->prepare.data = world->check.data = world;
+    uv_poll_start(&world->wake, UV_READABLE, on_wake);
     uv_poll_start(&world->timer, UV_READABLE, on_timer);
     uv_prepare_start(&world->prepare, on_prepare);
     uv_check_start(&world->check, on_check);
@@ -395,13 +410,14 @@ void world_close(struct world *world)
     uv_close((uv_handle_t *)&world->prepare, NULL);
     uv_close((uv_handle_t *)&world->check, NULL);
     uv_close((uv_handle_t *)&world->idle, NULL);
-    uv_close((uv_handle_t *)&world->async, NULL);
+    uv_close((uv_handle_t *)&world->wake, NULL);
     uv_run(&world->loop, UV_RUN_DEFAULT);
     int rc = uv_loop_close(&world->loop);
     assert(rc == 0);
     (void)rc;
     close(world->reserve_fd);
     close(world->timer_fd);
+    close(world->wake_fd);
     env_fini(&world->env);
     free(world);
 }
