@@ -3,7 +3,7 @@
 #
 #   scripts/test-deep.sh MINUTES      default: 60
 #
-# It goes round and round the kinds below until the time is over, prints every count and appends them to
+# It goes round and round the kinds below until the time is over (each of its commands repeats a round by hand), prints every count and appends them to
 # docs/deep-runs.md, so that totals grow from run to run. A round that failed ends the run with 1 and says how to repeat it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -56,19 +56,20 @@ one() {
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 echo "deep: $minutes minutes, first seed $seed"
 while [ $SECONDS -lt $ends ] && [ $failed -eq 0 ]; do
-    one node-seeds 20 build/release/bin/node_node_sim_test --seeds "$seed" 20
-    one kill-rounds 20 tests/kill_loop.sh 20
+    one raft-seeds 200 build/release/bin/raft_sim --seed "$seed" --seeds 200
+    one node-seeds 100 build/release/bin/node_node_sim_test --seeds "$seed" 100
+    one kill-rounds 20 build/release/bin/kill_loop 20
     one power-cuts 5 scripts/powercut.sh 5
     one fsyncgate 1 scripts/fsyncgate.sh
     one flush-cuts 500 env HUNT_CUTS=500 build/release/bin/storage_engine_rocks_test no_cut
     one fuzz-seconds 10 scripts/fuzz.sh 10
-    seed=$((seed + 20))
+    seed=$((seed + 1000))
 done
 
 {
     [ -e docs/deep-runs.md ] || printf '# Deep runs\n\nAppended by scripts/test-deep.sh; each line is one run.\n\n| date | commit | minutes | counts | failures |\n|---|---|---|---|---|\n'
     counts=''
-    for kind in node-seeds kill-rounds power-cuts fsyncgate flush-cuts fuzz-seconds; do
+    for kind in raft-seeds node-seeds kill-rounds power-cuts fsyncgate flush-cuts fuzz-seconds; do
         counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}, "
     done
     printf '| %s | %s | %s | %s | %s |\n' "$(date -u +%F)" "$(git rev-parse --short HEAD)" $((SECONDS / 60)) "${counts%, }" $failed
