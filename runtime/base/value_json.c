@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/base64.h"
+
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: whole numbers up to here are exact in a double */
 
 /* Length of the UTF-8 sequence at `s` (RFC 3629: shortest form, no surrogates, up to U+10FFFF); 0 if it is none. */
@@ -83,19 +85,6 @@ static void put_string(struct writer *w, struct bytes s)
     put(w, "\"", 1);
 }
 
-static void put_base64(struct writer *w, struct bytes s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t n = s.len - i < 3 ? s.len - i : 3;
-        uint32_t x = (uint32_t)s.data[i] << 16 | (n > 1 ? (uint32_t)s.data[i + 1] << 8 : 0) |
-                     (n > 2 ? s.data[i + 2] : 0);
-        char quad[4] = { digits[x >> 18], digits[x >> 12 & 63], n > 1 ? digits[x >> 6 & 63] : '=',
-                         n > 2 ? digits[x & 63] : '=' };
-        put(w, quad, 4);
-    }
-}
-
 static void put_number(struct writer *w, double x)
 {
     char text[40];
@@ -170,7 +159,8 @@ static void put_value(struct writer *w, const struct value *v, int depth)
             return;
         }
         put_text(w, w->pretty ? "{ \"base64\": \"" : "{\"base64\":\"");
-        put_base64(w, buf_bytes(&v->bytes));
+        if (w->rc == ERR_OK)
+            w->rc = base64_encode(buf_bytes(&v->bytes), w->out);
         put_text(w, w->pretty ? "\" }" : "\"}");
         return;
     case VALUE_LIST:
@@ -367,34 +357,6 @@ static err_t take_number(struct reader *r, struct value *ret)
     return ERR_OK;
 }
 
-static bool from_base64(struct bytes text, struct buf *ret)
-{
-    uint32_t x = 0;
-    size_t pad = 0;
-    if (text.len % 4 != 0)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.data[i];
-        uint32_t digit = c >= 'A' && c <= 'Z'   ? c - (uint32_t)'A'
-                         : c >= 'a' && c <= 'z' ? c - (uint32_t)'a' + 26
-                         : c >= '0' && c <= '9' ? c - (uint32_t)'0' + 52
-                         : c == '+'             ? 62
-                         : c == '/'             ? 63
-                                                : 64;
-        if (c == '=' && i + 2 >= text.len)
-            pad++;
-        else if (digit == 64 || pad > 0)
-            return false;
-        x = x << 6 | (digit & 63);
-        if (i % 4 == 3) {
-            uint8_t three[3] = { (uint8_t)(x >> 16), (uint8_t)(x >> 8), (uint8_t)x };
-            append(ret, three, 3 - pad);
-            x = 0;
-        }
-    }
-    return true;
-}
-
 /* {"base64": "..."} is how bytes that are no text travel. */
 static void fold_base64(struct value *v)
 {
@@ -402,7 +364,7 @@ static void fold_base64(struct value *v)
     if (v->count != 1 || v->items[0].kind != VALUE_BYTES ||
         !bytes_equal(buf_bytes(&v->keys[0]), BYTES("base64")))
         return;
-    if (from_base64(buf_bytes(&v->items[0].bytes), &raw))
+    if (base64_decode(buf_bytes(&v->items[0].bytes), &raw) == ERR_OK)
         value_put_bytes(v, buf_bytes(&raw));
     buf_free(&raw);
 }

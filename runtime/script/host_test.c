@@ -3,6 +3,7 @@
 
 #include "base/test.h"
 #include "sim_world/world.h"
+#include "policy.h"
 #include "sources.h"
 
 struct fixture {
@@ -33,6 +34,7 @@ static void door(void *user, const char *name, const struct value *arguments,
             value_put_map(row);
             value_put_u64(value_set(row, "id"), (uint64_t)i * 100);
             value_put_text(value_set(row, "name"), i == 0 ? "system" : "default");
+            value_put_bool(value_set(row, "eventual"), i == 1);
         }
         script_call_answer(call, ERR_OK, NULL, v);
     } else {
@@ -336,6 +338,37 @@ TEST(host_refuses_wrong_proposals_as_a_set)
     }
 }
 
+/* Fails every allocation of a plan in turn: each is a refused plan, nothing is leaked (the sanitizer looks). */
+TEST(host_plan_every_allocation_may_fail)
+{
+    struct err e = { 0 };
+    struct script_bundle *b = NULL;
+    struct view *view = NULL;
+    struct pd_view plain = busy_view();
+    CHECK_EQ(script_view_copy(&plain, &view), ERR_OK);
+    int failures = 0;
+    for (uint64_t k = 1;; k++) {
+        struct script_plan plan;
+        CHECK_OK(script_bundle_build(script_sources_embedded(NULL, (struct bytes){ 0 }), &limits,
+                                     NULL, 1, NULL, NULL, &b, &e),
+                 e);
+        b->state->fail_at = b->state->allocations + k;
+        script_policy_plan(b, NULL, view, &plan);
+        err_t rc = plan.plain.rc;
+        CHECK(rc == ERR_OK ? plan.plain.count == 1
+                           : plan.plain.count == 0 && plan.plain.error[0] != '\0');
+        script_policy_free(&plan);
+        script_bundle_free(b);
+        if (rc == ERR_OK)
+            break;
+        CHECK_EQ(rc, ERR_BUDGET);
+        failures++;
+    }
+    print_message("failed each of %d allocations of a plan\n", failures);
+    CHECK(failures > 20);
+    script_view_free(view);
+}
+
 TEST(host_broken_scripts_change_nothing)
 {
     static const struct {
@@ -430,6 +463,23 @@ TEST(host_reload_switches_and_carries_state)
     close_host(&f);
 }
 
+TEST(host_refuses_a_view_of_an_earlier_plan)
+{
+    struct fixture f = open_host("lua", false);
+    struct pd_view view = busy_view();
+    put_file(f.env, "lua/pd.lua",
+             "return { api = 1, name = 'pd', version = '2', kind = 'placement',\n"
+             "plan = function(view, params, state)\n"
+             "for region in view:regions{ limit = 1 } do state.kept = state.kept or region end\n"
+             "return {}, tostring(state.kept.id) end }");
+    CHECK(reload(&f).changed);
+    CHECK_STR(plan(&f, &view).notes, "1");
+    struct planned p = plan(&f, &view);
+    CHECK_EQ(p.rc, ERR_SCRIPT);
+    CHECK_CONTAINS(p.error, "pd.lua:4: this region is of an earlier plan");
+    close_host(&f);
+}
+
 TEST(host_watches_its_folder)
 {
     struct fixture f = open_host("lua", true);
@@ -504,7 +554,8 @@ TEST(session_evaluates)
     CHECK_STR(eval(&f, s, "x + 2, 'text'", NULL).text, "42\ntext\n");
     CHECK_STR(eval(&f, s, "print('a', 1) return nil", NULL).text, "a\t1\nnil\n");
     CHECK_STR(eval(&f, s, "kv.get('k1')", NULL).text, "k1\n");
-    CHECK_STR(eval(&f, s, "namespaces()", "table").text, " id  name\n  0  system\n100  default\n");
+    CHECK_STR(eval(&f, s, "namespaces()", "table").text,
+              " id  name     eventual\n  0  system   false\n100  default  true\n");
     CHECK_STR(eval(&f, s, "u64('18446744073709551615')", "lua").text,
               "u64('18446744073709551615')\n");
     CHECK_STR(eval(&f, s, "{a = 1, b = {true}}", "json").text,

@@ -3,6 +3,9 @@
 #include "sandbox.h"
 #include "u64.h"
 
+/* Registry: table -> list of its keys in the order in which they came; keeps no table alive. */
+static const char ORDERS[] = "script.orders";
+
 struct reading {
     lua_State *L;
     size_t items, bytes;
@@ -33,12 +36,61 @@ static void read_list(struct reading *r, int index, struct value *to, int count,
     }
 }
 
+/* Puts the pair with the key at `key` and the value at `item` into the map. */
+static void read_pair(struct reading *r, int key, int item, struct value *to, int depth)
+{
+    lua_State *L = r->L;
+    size_t len;
+    if (to->count == VALUE_KEYS_MAX)
+        luaL_error(L, "the value is too large: a table with more than %d keys", VALUE_KEYS_MAX);
+    script_sandbox_tostring(L, key);
+    const char *text = lua_tolstring(L, -1, &len);
+    r->bytes += len;
+    struct value *place = value_set_bytes(to, bytes_from(text, len));
+    script_state_charge(L, 1 + to->count / 16);
+    lua_pop(L, 1);
+    read_value(r, item, place, depth + 1);
+}
+
+/* A table that came from the node remembers the order of its keys, as long as it has the same ones. */
+static bool read_in_order(struct reading *r, int index, struct value *to, int depth)
+{
+    lua_State *L = r->L;
+    int top = lua_gettop(L);
+    size_t present = 0;
+    lua_getfield(L, LUA_REGISTRYINDEX, ORDERS);
+    lua_pushvalue(L, index);
+    lua_rawget(L, -2);
+    int order = lua_gettop(L);
+    size_t count = lua_istable(L, order) ? lua_objlen(L, order) : 0;
+    for (lua_pushnil(L); count > 0 && lua_next(L, index) != 0; lua_pop(L, 1))
+        present++;
+    bool same = count > 0 && present == count;
+    for (size_t i = 1; i <= count && same; i++) {
+        lua_rawgeti(L, order, (int)i);
+        lua_rawget(L, index);
+        same = !lua_isnil(L, -1);
+        lua_settop(L, order);
+    }
+    for (size_t i = 1; i <= count && same; i++) {
+        lua_rawgeti(L, order, (int)i);
+        lua_pushvalue(L, -1);
+        lua_rawget(L, index);
+        read_pair(r, order + 1, order + 2, to, depth);
+        lua_settop(L, order);
+    }
+    script_state_charge(L, present);
+    lua_settop(L, top);
+    return same;
+}
+
 static void read_map(struct reading *r, int index, struct value *to, int depth)
 {
     lua_State *L = r->L;
     value_put_map(to);
-    lua_getfield(L, LUA_REGISTRYINDEX,
-                 "script.pairs"); /* not the global: a script may have put its own there */
+    if (read_in_order(r, index, to, depth))
+        return;
+    lua_getfield(L, LUA_REGISTRYINDEX, "script.pairs"); /* a script may have replaced the global */
     lua_pushvalue(L, index);
     lua_call(L, 1, 1);
     int each = lua_gettop(L);
@@ -47,16 +99,7 @@ static void read_map(struct reading *r, int index, struct value *to, int depth)
         lua_call(L, 0, 2);
         if (lua_isnil(L, -2))
             break;
-        size_t len;
-        if (to->count == VALUE_KEYS_MAX)
-            luaL_error(L, "the value is too large: a table with more than %d keys", VALUE_KEYS_MAX);
-        script_sandbox_tostring(L, -2);
-        const char *key = lua_tolstring(L, -1, &len);
-        r->bytes += len;
-        struct value *place = value_set_bytes(to, bytes_from(key, len));
-        script_state_charge(L, 1 + to->count / 16);
-        lua_pop(L, 1);
-        read_value(r, lua_gettop(L), place, depth + 1);
+        read_pair(r, each + 1, each + 2, to, depth);
         lua_settop(L, each);
     }
     lua_settop(L, each - 1);
@@ -82,7 +125,7 @@ static void read_value(struct reading *r, int index, struct value *to, int depth
 {
     lua_State *L = r->L;
     uint64_t x;
-    luaL_checkstack(L, 12, "a value");
+    luaL_checkstack(L, 16, "a value");
     script_state_charge(L, 1);
     if (depth > VALUE_DEPTH_MAX)
         luaL_error(L, "the value is nested too deep (more than %d levels), or contains itself",
@@ -141,9 +184,28 @@ struct value *script_marshal_take(struct script_state *s)
     return v;
 }
 
+static void push_map(lua_State *L, const struct value *v)
+{
+    lua_createtable(L, 0, (int)v->count);
+    lua_createtable(L, (int)v->count, 0); /* the order of its keys */
+    for (size_t i = 0; i < v->count; i++) {
+        struct bytes key = buf_bytes(&v->keys[i]);
+        lua_pushlstring(L, key.len > 0 ? (const char *)key.data : "", key.len);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -3, (int)i + 1);
+        script_marshal_push(L, &v->items[i]);
+        lua_rawset(L, -4);
+    }
+    lua_getfield(L, LUA_REGISTRYINDEX, ORDERS);
+    lua_pushvalue(L, -3);
+    lua_pushvalue(L, -3);
+    lua_rawset(L, -3);
+    lua_pop(L, 2);
+}
+
 void script_marshal_push(lua_State *L, const struct value *v)
 {
-    luaL_checkstack(L, 6, "a value");
+    luaL_checkstack(L, 8, "a value");
     script_state_charge(L, 1);
     switch (v == NULL ? VALUE_NIL : v->kind) {
     case VALUE_NIL:
@@ -170,13 +232,17 @@ void script_marshal_push(lua_State *L, const struct value *v)
         }
         return;
     case VALUE_MAP:
-        lua_createtable(L, 0, (int)v->count);
-        for (size_t i = 0; i < v->count; i++) {
-            lua_pushlstring(L, v->keys[i].data != NULL ? (const char *)v->keys[i].data : "",
-                            v->keys[i].len);
-            script_marshal_push(L, &v->items[i]);
-            lua_rawset(L, -3);
-        }
+        push_map(L, v);
         return;
     }
+}
+
+void script_marshal_open(lua_State *L)
+{
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, LUA_REGISTRYINDEX, ORDERS);
 }

@@ -5,6 +5,7 @@
 #include <luajit.h>
 #include <stdlib.h>
 
+#include "marshal.h"
 #include "sources.h"
 #include "u64.h"
 
@@ -381,6 +382,7 @@ int script_sandbox_open(lua_State *L)
     script_strings_open(L);
     script_tables_open(L);
     script_order_open(L);
+    script_marshal_open(L);
     script_u64_open(L);
     open_keys(L);
     lua_setfield(L, 1, "keys");
