@@ -147,6 +147,8 @@ is hello
 case_of 'at a terminal'
 if ! command -v expect >/dev/null; then
     echo "skip: the console at a terminal needs expect (scripts/deps.sh test)"
+elif ! expect -c 'spawn -noecho true' >/dev/null 2>&1; then
+    echo "skip: the console at a terminal needs one, and this system gives none (is /dev/pts mounted?)"
 else
     run 0 tests/console.exp "$f" "$socket"
     run 0 cat "$tmp/state/flotilla/history"
