@@ -22,6 +22,22 @@ static void take_one_and_close(struct fake *s)
         fake_request(s, &f);
 }
 
+/* A node that stops: what it did not answer, it says, was not done. */
+static void take_one_and_part(struct fake *s)
+{
+    struct net_frame f, farewell = { .kind = NET_FRAME_ERROR };
+    struct buf wire = { 0 };
+    uint8_t body[64], *at = body;
+    if (!fake_hello(s) || !fake_request(s, &f))
+        return;
+    net_pb_put_u64(&at, 1, ERR_UNAVAILABLE);
+    net_pb_put_bytes(&at, 2, BYTES("stopping"));
+    farewell.body = bytes_from(body, (size_t)(at - body));
+    CHECK_EQ(net_frame_append(&wire, &farewell), ERR_OK);
+    fake_send(s, buf_bytes(&wire));
+    buf_free(&wire);
+}
+
 static void close_after_hello(struct fake *s)
 {
     fake_hello(s);
@@ -87,6 +103,18 @@ TEST(flotilla_write_without_an_answer_is_undetermined_and_not_sent_again)
     CHECK_EQ(flotilla_error_class(e.code), FLOTILLA_CLASS_UNDETERMINED);
     CHECK_EQ(atomic_load(&s.requests), 1);
     CHECK_EQ(put(db, &e), FLOTILLA_OK); /* the handle is as good as before */
+    CHECK_EQ(atomic_load(&s.requests), 2);
+    flotilla_close(db);
+    fake_stop(&s);
+}
+
+TEST(flotilla_write_that_a_stopping_node_disowns_is_sent_again)
+{
+    struct fake s = { .scripts = { take_one_and_part, serve_ok } };
+    struct flotilla_error e;
+    fake_start(&s);
+    struct flotilla *db = fake_connect(&s, 10000);
+    CHECK_EQ(put(db, &e), FLOTILLA_OK);
     CHECK_EQ(atomic_load(&s.requests), 2);
     flotilla_close(db);
     fake_stop(&s);

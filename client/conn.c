@@ -36,7 +36,8 @@ static void close_socket(struct flotilla *f)
     f->in_at = f->in.len = 0;
 }
 
-void client_conn_drop(struct flotilla *f, uint64_t now)
+/* `told`: the server has said that nothing of what it did not answer will ever be done. */
+static void drop(struct flotilla *f, uint64_t now, bool told)
 {
     bool was_ready = f->state == CLIENT_READY;
     close_socket(f);
@@ -49,7 +50,7 @@ void client_conn_drop(struct flotilla *f, uint64_t now)
     f->failures++;
     struct list lost;
     list_init(&lost);
-    bool whole = true;
+    bool whole = !told;
     while (!list_empty(&f->wire)) {
         struct list *node = f->wire.next;
         if (node == f->unsent)
@@ -66,6 +67,11 @@ void client_conn_drop(struct flotilla *f, uint64_t now)
         struct client_op *op = container_of(list_pop_front(&lost), struct client_op, link);
         client_op_lost(f, op, op->sent_whole);
     }
+}
+
+void client_conn_drop(struct flotilla *f, uint64_t now)
+{
+    drop(f, now, false);
 }
 
 /* The server, or its address, will not be another one soon: whoever waits is told. */
@@ -422,7 +428,7 @@ static void take_error(struct flotilla *f, const struct net_frame *frame, uint64
     if (early && (status.code == ERR_PERMISSION_DENIED || status.code == ERR_UPGRADE_REQUIRED))
         refuse_all(f, now);
     else
-        client_conn_drop(f, now);
+        drop(f, now, status.code == ERR_UNAVAILABLE);
 }
 
 static void take_frame(struct flotilla *f, const struct net_frame *frame, uint64_t now)

@@ -738,6 +738,11 @@ TEST(net_server_drains)
     WAIT(f->drained);
     WAIT(peer_frame(&p, &frame));
     CHECK_EQ(frame.request_id, 1);
+    net_server_part(f->server); /* whatever is still on its way will never be done */
+    WAIT(peer_frame(&p, &frame));
+    CHECK_EQ(frame.kind, NET_FRAME_ERROR);
+    CHECK_EQ(frame.request_id, 0);
+    WAIT(p.ended);
     peer_end(&p);
     finish();
 }

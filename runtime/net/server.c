@@ -243,6 +243,17 @@ void net_server_drain(struct net_server *server, void (*drained)(void *user), vo
     net_server_kick(server);
 }
 
+void net_server_part(struct net_server *server)
+{
+    assert(server->draining && server->stats.inflight == 0);
+    list_for_each_safe(node, &server->conns) {
+        struct net_conn *c = container_of(node, struct net_conn, link);
+        if (c->state == NET_CONN_OPEN)
+            net_hello_refuse(c, ERR_UNAVAILABLE,
+                             "the node is stopping; what it has not answered was not done");
+    }
+}
+
 void net_server_close(struct net_server *server)
 {
     if (server == NULL)

@@ -81,9 +81,8 @@ static void store_failed(void *user, err_t rc, const char *why)
     tell(n, NODE_EXIT_WRITE_ERROR);
 }
 
-/* Everything is answered. Clients that are still connected get a moment in which what they had
- * already sent is refused in words: a request that meets a closed socket would leave its sender in
- * doubt. */
+/* Everything is answered. Those who are still connected are told, and have a moment to read it: a
+ * request that meets a closed socket without a word would leave its sender in doubt. */
 static void drained(void *user)
 {
     struct node *n = user;
@@ -92,6 +91,7 @@ static void drained(void *user)
         return;
     n->state = NODE_DRAINED;
     net_server_stats(n->server, &s);
+    net_server_part(n->server);
     env_timer_start(n->env, &n->drain_deadline, s.connections > 0 ? LINGER_NS : 0);
 }
 

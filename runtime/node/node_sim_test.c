@@ -115,8 +115,11 @@ static void client_read(void *user, size_t len, err_t rc)
         if (f.kind == NET_FRAME_RESPONSE && f.method == NET_HELLO)
             c->hello = true;
         for (unsigned i = 0; i < c->count; i++)
-            if (f.kind == NET_FRAME_RESPONSE && f.method != NET_HELLO &&
-                c->ops[i].id == f.request_id)
+            if (f.kind == NET_FRAME_ERROR && !c->ops[i].answered) { /* a farewell: not done */
+                c->ops[i].answered = true;
+                take_status(f.body, &c->ops[i].code, &c->ops[i].version);
+            } else if (f.kind == NET_FRAME_RESPONSE && f.method != NET_HELLO &&
+                       c->ops[i].id == f.request_id)
                 take_answer(&c->ops[i], f.body);
     }
     memmove(c->in.data, c->in.data + at, c->in.len - at);
