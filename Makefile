@@ -1,5 +1,5 @@
 # Thin names over CMake presets and scripts. On a fresh Debian 12, `make demo` and `make test` need nothing else.
-.PHONY: deps deps-test deps-bench build build-dev check demo test test-deep test-mutations bench install uninstall lint format clean help
+.PHONY: deps deps-test deps-bench build build-all build-dev check demo test test-deep test-mutations bench install uninstall lint format clean help
 JOBS ?= $(shell nproc)
 MINUTES ?= 60
 PREFIX ?= /usr/local
@@ -10,6 +10,7 @@ help:
 	@echo "make build       the release build: build/release/bin/flotilla"
 	@echo "make check       what every commit passes: dev build (ASan, UBSan), unit, spec, tidy"
 	@echo "make test-deep   MINUTES=60: kills, power cuts, seeds, fuzzing, for as long as told"
+	@echo "make test-mutations  known bugs of consensus, compiled in one by one: who notices"
 	@echo "make bench       benchmarks beside their peers, interleaved (make deps-bench first)"
 	@echo "make install     PREFIX=/usr/local: the program, the client library, the Lua scripts"
 	@echo "make lint        clang-tidy over the whole tree; make format: clang-format in place"
@@ -22,6 +23,10 @@ deps-bench:
 	@scripts/deps.sh build test bench
 
 build: deps
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release -j$(JOBS) --target product
+
+build-all: deps-test
 	@cmake --preset release >/dev/null
 	@cmake --build --preset release -j$(JOBS)
 
@@ -41,10 +46,10 @@ test: deps-test
 test-deep: deps-test
 	@scripts/test-deep.sh $(MINUTES)
 
-test-mutations: build
+test-mutations: build-all
 	@scripts/test-mutations.sh
 
-bench: build
+bench: build-all
 	@scripts/bench.sh
 
 install: build
