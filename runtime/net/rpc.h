@@ -57,8 +57,8 @@ MUST_USE err_t net_server_open(struct env *env, struct logger *log,
 const char *net_server_address(const struct net_server *server);
 /* Stops accepting; new requests answer UNAVAILABLE; `drained` is called once nothing is unanswered or unsent. */
 void net_server_drain(struct net_server *server, void (*drained)(void *user), void *user);
-/* After `drained`: tells every connection by an error frame UNAVAILABLE that what it was not answered will never be done,
- * and ends it. A request that was on its way then leaves nobody in doubt. */
+/* After `drained`: tells every connection by an error frame UNAVAILABLE that what it was not answered will never be
+ * done, and ends it. A request that was on its way then leaves nobody in doubt. */
 void net_server_part(struct net_server *server);
 /* Closes every connection; handlers' late replies are dropped. NULL is welcome. */
 void net_server_close(struct net_server *server);
