@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CELL_MAX = 60, COLUMNS_MAX = 24 };
+enum { CELL_MAX = 64, VALUE_MAX = 240, COLUMNS_MAX = 24 }; /* bytes of a cell, of a map's value */
 
 struct out {
     struct buf *to;
@@ -139,8 +139,8 @@ static void put_plain(struct out *o, struct bytes s, bool line_ends)
     }
 }
 
-/* The text of one cell, on one line; inner tables in short. */
-static struct buf cell_of(const struct value *v)
+/* The text of `v` on one line of at most `max` bytes; inner tables in short. */
+static struct buf cell_of(const struct value *v, size_t max)
 {
     struct buf cell = { 0 };
     struct out o = { &cell, ERR_OK };
@@ -164,8 +164,8 @@ static struct buf cell_of(const struct value *v)
     default:
         put_lua(&o, v, 0);
     }
-    if (cell.len > CELL_MAX) {
-        cell.len = CELL_MAX - 3;
+    if (cell.len > max) {
+        cell.len = max - 3;
         while (cell.len > 0 && (cell.data[cell.len] & 0xC0) == 0x80) /* not amid a character */
             cell.len--;
         put_text(&o, "...");
@@ -244,7 +244,7 @@ static void put_rows(struct out *o, const struct value *list, const struct bytes
         right[c] = true;
         for (size_t i = 0; i < list->count; i++) {
             const struct value *v = item_of(&list->items[i], columns[c]);
-            struct buf cell = cell_of(v);
+            struct buf cell = cell_of(v, CELL_MAX);
             size_t width = width_of(buf_bytes(&cell));
             widths[c] = width > widths[c] ? width : widths[c];
             right[c] = right[c] && (v == NULL || is_right_aligned(v));
@@ -256,7 +256,7 @@ static void put_rows(struct out *o, const struct value *list, const struct bytes
     for (size_t i = 0; i < list->count; i++) {
         put_text(o, "\n");
         for (size_t c = 0; c < count; c++) {
-            struct buf cell = cell_of(item_of(&list->items[i], columns[c]));
+            struct buf cell = cell_of(item_of(&list->items[i], columns[c]), CELL_MAX);
             put_cell(o, buf_bytes(&cell), widths[c], right[c], c + 1 == count);
             buf_free(&cell);
         }
@@ -264,6 +264,33 @@ static void put_rows(struct out *o, const struct value *list, const struct bytes
 }
 
 static void put_table(struct out *o, const struct value *v, size_t depth);
+
+/* Text of several lines: it gets lines of its own. */
+static bool is_block(const struct value *v)
+{
+    return v->kind == VALUE_BYTES && v->bytes.len > 0 &&
+           memchr(v->bytes.data, '\n', v->bytes.len) != NULL;
+}
+
+/* Moves a block that begins each line at the margin to the right. */
+static void put_indented(struct out *o, struct bytes block, size_t depth)
+{
+    for (size_t i = 0; i < block.len; i++) {
+        if (i == 0 || block.data[i - 1] == '\n')
+            put_spaces(o, 2 * depth);
+        put(o, bytes_from(block.data + i, 1));
+    }
+}
+
+static void put_block(struct out *o, const struct value *v, size_t depth)
+{
+    struct buf block = { 0 };
+    struct out inner = { &block, ERR_OK };
+    put_plain(&inner, buf_bytes(&v->bytes), true);
+    put_indented(o, buf_bytes(&block), depth);
+    buf_free(&block);
+    o->rc = o->rc == ERR_OK ? inner.rc : o->rc;
+}
 
 static void put_map(struct out *o, const struct value *v, size_t depth)
 {
@@ -278,10 +305,12 @@ static void put_map(struct out *o, const struct value *v, size_t depth)
             put_text(o, "\n");
         put_spaces(o, 2 * depth);
         put(o, buf_bytes(&v->keys[i]));
-        if (is_scalar(item)) {
-            struct buf cell = cell_of(item);
-            size_t own = width_of(buf_bytes(&v->keys[i]));
-            put_spaces(o, width - own + 2);
+        if (is_block(item)) {
+            put_text(o, "\n");
+            put_block(o, item, depth + 1);
+        } else if (is_scalar(item)) {
+            struct buf cell = cell_of(item, VALUE_MAX);
+            put_spaces(o, width - width_of(buf_bytes(&v->keys[i])) + 2);
             put(o, buf_bytes(&cell));
             buf_free(&cell);
         } else if (item->count == 0) {
@@ -296,22 +325,12 @@ static void put_map(struct out *o, const struct value *v, size_t depth)
 static void put_list(struct out *o, const struct value *v, size_t depth)
 {
     for (size_t i = 0; i < v->count; i++) {
-        struct buf cell = cell_of(&v->items[i]);
+        struct buf cell = cell_of(&v->items[i], VALUE_MAX);
         if (i > 0)
             put_text(o, "\n");
         put_spaces(o, 2 * depth);
         put(o, buf_bytes(&cell));
         buf_free(&cell);
-    }
-}
-
-/* What put_rows() wrote begins each line at the margin: moves it to the right. */
-static void put_indented(struct out *o, struct bytes block, size_t depth)
-{
-    for (size_t i = 0; i < block.len; i++) {
-        if (i == 0 || block.data[i - 1] == '\n')
-            put_spaces(o, 2 * depth);
-        put(o, bytes_from(block.data + i, 1));
     }
 }
 
@@ -336,7 +355,7 @@ static void put_table(struct out *o, const struct value *v, size_t depth)
     } else if (v->kind == VALUE_BYTES) {
         put_plain(o, buf_bytes(&v->bytes), true);
     } else if (v->kind == VALUE_U64) {
-        struct buf cell = cell_of(v);
+        struct buf cell = cell_of(v, VALUE_MAX);
         put(o, buf_bytes(&cell));
         buf_free(&cell);
     } else {
