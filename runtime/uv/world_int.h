@@ -22,7 +22,7 @@ struct world {
     uv_prepare_t prepare; /* the end of every turn */
     uv_check_t check;     /* the beginning of the next */
     uv_idle_t idle;       /* keeps the loop from sleeping while a turn could not finish */
-    uv_poll_t wake; /* over wake_fd, an eventfd: how other threads end the loop's sleep */
+    uv_poll_t wake;       /* over wake_fd, an eventfd: how other threads end the loop's sleep */
     int wake_fd;
     _Atomic(struct env_job *) posted; /* newest first */
     atomic_bool asleep; /* the loop sleeps or is about to: who brings work must wake it */
