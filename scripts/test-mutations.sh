@@ -9,17 +9,21 @@ build=build/release
 seconds=${SIM_SECONDS:-20}
 work=build/mutations
 shared=${FLOTILLA_SHARED:-../shared}
-cmake --preset release >/dev/null && cmake --build --preset release --target raft_script raft_sim >/dev/null || exit 1
-mkdir -p $work/common
+cmake --preset release >/dev/null && cmake --build --preset release --target raft_script raft_sim layer_test >/dev/null || exit 1
+mkdir -p $work/common/tests
 faces=(-I$build/faces/base -I$build/faces/raft -I$build/faces/sim_group)
 flags=(-std=gnu11 -O1 -w -D_GNU_SOURCE)
 base=$build/runtime/base/liblayer_base.a
+harness=$build/runtime/base/liblayer_test.a
 libs=(-lxxhash -ljansson -lsodium)
 
 names=("$@")
 [ ${#names[@]} -gt 0 ] || mapfile -t names < <(cd runtime/raft/mutations && ls ./*.txt | sed 's,^\./,,; s/\.txt$//')
 
-# The drivers are compiled once: a mutation changes the core alone.
+# Drivers and tests are compiled once: a mutation changes the core alone.
+for file in runtime/raft/*_test.c; do
+    gcc "${flags[@]}" "${faces[@]}" -Iruntime/raft -c "$file" -o "$work/common/tests/$(basename "$file" .c).o" || exit 1
+done
 for file in runtime/raft/script/*.c sim/group/*.c; do
     case $file in *_test.c) continue ;; esac
     out=$work/common/$(echo "$file" | tr / _).o
@@ -28,7 +32,7 @@ done
 
 # try NAME: prints a row of the table.
 try() {
-    local name=$1 dir=$work/$1 why cases=- scripts=- sim=- died=no
+    local name=$1 dir=$work/$1 code why cases=- scripts=- sim=- died=no
     rm -rf "$dir"
     luajit tools/mutate.lua "runtime/raft/mutations/$name.txt" runtime/raft "$dir" || return 2
     why=$(sed -n '1s/^# //p' "runtime/raft/mutations/$name.txt")
@@ -40,18 +44,24 @@ try() {
     done
     gcc -o "$dir/raft_script" $work/common/runtime_raft_script_*.o "${core[@]}" $base "${libs[@]}" || return 2
     gcc -o "$dir/raft_sim" $work/common/sim_group_*.o "${core[@]}" $base "${libs[@]}" || return 2
-    # The table of single cases: the harness and the test see the mutated layer.
-    if gcc "${flags[@]}" "${faces[@]}" -I"$dir" -o "$dir/cases" runtime/raft/raft_test.c "${core[@]}" $build/runtime/base/liblayer_test.a \
-        $base -lcmocka "${libs[@]}"; then
-        timeout 20 "$dir/cases" >"$dir/cases.log" 2>&1 || cases=$(grep -c '^\[  FAILED  \] [a-z]' "$dir/cases.log")
-    fi
+    # The tests beside the files: how many cases failed; one that dies or hangs counts as one.
+    local failed=0 n
+    for test in $work/common/tests/*.o; do
+        gcc -o "$dir/cases" "$test" "${core[@]}" "$harness" $base -lcmocka "${libs[@]}" || return 2
+        timeout 20 "$dir/cases" >"$dir/cases.log" 2>&1 && continue
+        n=$(sort -u "$dir/cases.log" | grep -c '^\[  FAILED  \] [a-z]')
+        failed=$((failed + (n > 0 ? n : 1)))
+    done
+    [ $failed -eq 0 ] || cases=$failed
     if [ -d "$shared/raft-scripts" ]; then
         scripts=$(find "$shared/raft-scripts" runtime/raft/golden -name '*.txt' 2>/dev/null |
             while read -r file; do timeout 10 "$dir/raft_script" --jitter 0 --check "$file" >/dev/null 2>&1 || echo x; done | wc -l)
     fi
-    if ! timeout "$seconds" "$dir/raft_sim" --seed 1 --seeds 100000 --events 20000 >"$dir/sim.log" 2>&1 &&
-        [ $? -ne 124 ] && grep -qE 'FAIL|Assertion' "$dir/sim.log"; then
+    timeout "$seconds" "$dir/raft_sim" --seed 1 --seeds 100000 --events 20000 --first >"$dir/sim.log" 2>&1
+    code=$?
+    if [ $code -eq 1 ] || [ $code -ge 128 ]; then # failed, or died
         sim=$(grep -m1 -oE '\((I[0-9]+[^)]*)\)|Assertion|broke|does not open' "$dir/sim.log" | tr -d '()' | head -1)
+        sim=${sim:-crash}
     fi
     if [ "$scripts" != - ] && [ "$scripts" -gt 0 ]; then died=yes; fi
     if [ "$sim" != - ] || [ "$cases" != - ]; then died=yes; fi

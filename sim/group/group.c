@@ -92,6 +92,11 @@ void group_send(struct group *g, const struct raft_msg *m, const struct member *
         msg_free(msg);
         return;
     }
+    if (g->swarm.echo > 0 && prng_chance(&g->prng, 1, 16)) {
+        struct group_msg **place = &g->echo[prng_below(&g->prng, ECHOES_MAX)];
+        msg_free(*place);
+        *place = msg_copy(msg);
+    }
     if (chance(g, g->swarm.duplicate) && g->nflight + 1 < GROUP_FLIGHT_MAX) {
         g->flight[g->nflight++] = msg_copy(msg);
         c->duplicated++;
@@ -115,13 +120,33 @@ static void deliver(struct group *g, unsigned at)
     msg_free(msg);
 }
 
-/* Mostly the oldest; sometimes any, which is how messages overtake each other and come after their term. */
+static bool stalled(const struct member *m)
+{
+    return m->g->event < m->stalled_until;
+}
+
+/* Mostly the oldest; sometimes any, which is how messages overtake each other and come after their term. What goes to a
+ * stalled member waits, and holds up nobody else. Answers nflight: none. */
 static unsigned pick_message(struct group *g)
 {
-    if (!chance(g, g->swarm.late))
-        return 0;
-    g->ret->counts.late++;
-    return (unsigned)prng_below(&g->prng, g->nflight);
+    unsigned at = 0;
+    if (chance(g, g->swarm.late)) {
+        g->ret->counts.late++;
+        at = (unsigned)prng_below(&g->prng, g->nflight);
+    }
+    while (at < g->nflight && stalled(&g->members[g->flight[at]->m.to - 1]))
+        at++;
+    return at;
+}
+
+/* A message of long ago, of an older term perhaps, arrives once more. */
+static void echo(struct group *g)
+{
+    const struct group_msg *old = g->echo[prng_below(&g->prng, ECHOES_MAX)];
+    if (old == NULL || g->nflight == GROUP_FLIGHT_MAX)
+        return;
+    g->flight[g->nflight++] = msg_copy(old);
+    g->ret->counts.echoes++;
 }
 
 /* ---- Swarm -------------------------------------------------------------------------------------------------- */
@@ -154,13 +179,16 @@ static void draw_swarm(struct group *g)
     s->election_tick = (uint16_t)(s->heartbeat_tick * prng_range(p, 3, 6));
     s->max_inflight = inflights[prng_below(p, 5)];
     s->max_msg_bytes = bytes[prng_below(p, 5)];
+    s->max_inflight_bytes = bytes[prng_below(p, 5)];
     s->max_apply_bytes = bytes[prng_below(p, 5)];
     s->max_uncommitted = prng_chance(p, 1, 4) ? 2000 : 0;
     s->lose = sometimes(p, 100);
     s->duplicate = sometimes(p, 100);
     s->late = sometimes(p, 400);
     s->crash = sometimes(p, 8);
+    s->echo = sometimes(p, 40);
     s->cut = sometimes(p, 30);
+    s->isolate = sometimes(p, 20);
     s->heal = (unsigned)prng_range(p, 2, 30);
     s->tick = (unsigned)prng_range(p, 2, 25);
     s->apply = (unsigned)prng_range(p, 1, 12);
@@ -177,8 +205,26 @@ static void draw_swarm(struct group *g)
      * with a voter that restarts, the driver must keep it from voting for an election minimum (D37). */
     if (prng_chance(p, 1, 5)) {
         s->flags |= RAFT_LEASE_READ | RAFT_CHECK_QUORUM;
-        s->forget = s->stall = s->crash = s->change = s->late = 0;
+        s->forget = s->stall = s->crash = s->change = s->late = s->echo = 0;
     }
+}
+
+const char *const group_switches[GROUP_SWITCHES] = {
+    "lose",   "duplicate", "late", "echo",    "crash",  "cut",   "isolate",
+    "change", "transfer",  "read", "compact", "forget", "stall", "skew",
+};
+
+static void switch_off(struct group_swarm *s, unsigned without)
+{
+    unsigned *const rates[GROUP_SWITCHES] = {
+        &s->lose,   &s->duplicate, &s->late, &s->echo,    &s->crash,  &s->cut,   &s->isolate,
+        &s->change, &s->transfer,  &s->read, &s->compact, &s->forget, &s->stall, NULL,
+    };
+    for (unsigned i = 0; i < GROUP_SWITCHES; i++)
+        if ((without >> i & 1) && rates[i] != NULL)
+            *rates[i] = 0;
+    for (unsigned i = 0; (without >> (GROUP_SWITCHES - 1) & 1) && i < GROUP_MEMBERS_MAX; i++)
+        s->clock_rate[i] = 2;
 }
 
 /* ---- Events ------------------------------------------------------------------------------------------------- */
@@ -201,6 +247,15 @@ static void propose(struct member *m)
     }
     if (raft_propose(m->r, given, n) == ERR_OK)
         g->ret->counts.proposals += n;
+}
+
+static void ask_read(struct member *m)
+{
+    uint64_t ctx = ++m->g->next_value;
+    check_read_asked(m, ctx);
+    if (raft_read_index(m->r, ctx) == ERR_OK)
+        m->g->ret->counts.reads++;
+    check_member(m);
 }
 
 static void change(struct member *m)
@@ -232,6 +287,32 @@ static void cut_links(struct group *g)
     group_tell(g, "cut%s", one_way ? " one way" : "");
 }
 
+/* Whoever believes to lead, the newest or an old one; nobody, if nobody does. */
+static struct member *some_leader(struct group *g)
+{
+    struct member *leaders[GROUP_MEMBERS_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < g->swarm.members; i++)
+        if (g->members[i].up && g->members[i].seen_role == RAFT_LEADER)
+            leaders[n++] = &g->members[i];
+    return n == 0 ? NULL : leaders[prng_below(&g->prng, n)];
+}
+
+/* Others elect another leader while this one's log grows on: nothing makes logs differ more. */
+static void isolate(struct group *g)
+{
+    const struct member *m = some_leader(g);
+    if (m == NULL)
+        return;
+    bool hears = prng_chance(&g->prng, 1, 4), speaks = !hears && prng_chance(&g->prng, 1, 4);
+    for (unsigned i = 0; i < g->swarm.members; i++) {
+        g->cut[m->id - 1][i] = !speaks;
+        g->cut[i][m->id - 1] = !hears;
+    }
+    g->ret->counts.isolations++;
+    group_tell(g, "isolate %lu", (unsigned long)m->id);
+}
+
 static void heal(struct group *g)
 {
     memset(g->cut, 0, sizeof g->cut);
@@ -250,11 +331,6 @@ static void crash(struct group *g, struct member *m)
     member_crash(m, (unsigned)prng_below(&g->prng, m->nwrites + 1));
 }
 
-static bool stalled(const struct member *m)
-{
-    return m->g->event < m->stalled_until;
-}
-
 /* Seldom things, each with its rate. */
 static void nemesis(struct group *g)
 {
@@ -264,6 +340,10 @@ static void nemesis(struct group *g)
         crash(g, m);
     if (chance(g, s->cut))
         cut_links(g);
+    if (chance(g, s->isolate))
+        isolate(g);
+    if (chance(g, s->echo))
+        echo(g);
     if (chance(g, s->heal))
         heal(g);
     if (!m->up || group_failed(g))
@@ -274,10 +354,8 @@ static void nemesis(struct group *g)
         raft_transfer(m->r, prng_range(&g->prng, 1, s->members)) == ERR_OK)
         g->ret->counts.transfers++;
     if (chance(g, s->read)) {
-        uint64_t ctx = ++g->next_value;
-        check_read_asked(m, ctx);
-        if (raft_read_index(m->r, ctx) == ERR_OK)
-            g->ret->counts.reads++;
+        struct member *leader = some_leader(g);
+        ask_read(leader != NULL && prng_chance(&g->prng, 1, 2) ? leader : m);
     }
     if (chance(g, s->compact))
         member_compact(m, m->applied);
@@ -314,7 +392,7 @@ static void ordinary(struct group *g)
     uint64_t what = prng_below(&g->prng, 100);
     if (what < 45 && g->nflight > 0) {
         unsigned at = pick_message(g);
-        if (!stalled(&g->members[g->flight[at]->m.to - 1]))
+        if (at < g->nflight)
             deliver(g, at);
         return;
     }
@@ -340,7 +418,7 @@ static void ordinary(struct group *g)
 static void finale(struct group *g)
 {
     heal(g);
-    g->swarm.lose = g->swarm.duplicate = g->swarm.late = g->swarm.crash = 0;
+    g->swarm.lose = g->swarm.duplicate = g->swarm.late = g->swarm.echo = g->swarm.crash = 0;
     for (unsigned i = 0; i < g->swarm.members; i++) {
         g->members[i].stalled_until = 0;
         if (!g->members[i].up)
@@ -403,18 +481,19 @@ static void finale(struct group *g)
     check_logs(g);
 }
 
-void group_run(uint64_t seed, uint64_t events, FILE *trace, struct group_result *ret)
+void group_run(const struct group_plan *plan, FILE *trace, struct group_result *ret)
 {
     struct group *g = calloc(1, sizeof *g);
     struct raft_conf conf = { 0 };
     if (g == NULL)
         abort();
     *ret = (struct group_result){ .hash = 1 };
-    g->seed = seed;
+    g->seed = plan->seed;
     g->trace = trace;
     g->ret = ret;
-    prng_seed(&g->prng, seed);
+    prng_seed(&g->prng, plan->seed);
     draw_swarm(g);
+    switch_off(&g->swarm, plan->without);
     check_init(g);
     for (unsigned i = 0; i < g->swarm.voters; i++) {
         conf.id[conf.n] = i + 1;
@@ -422,7 +501,7 @@ void group_run(uint64_t seed, uint64_t events, FILE *trace, struct group_result 
     }
     for (unsigned i = 0; i < g->swarm.members; i++)
         member_create(g, i + 1, i < g->swarm.voters ? &conf : NULL);
-    for (; g->event < events && !group_failed(g) && g->committed + 2000 < GROUP_INDEX_MAX;
+    for (; g->event < plan->events && !group_failed(g) && g->committed + 2000 < GROUP_INDEX_MAX;
          g->event++) {
         if (prng_chance(&g->prng, 1, 10))
             nemesis(g);
@@ -436,8 +515,41 @@ void group_run(uint64_t seed, uint64_t events, FILE *trace, struct group_result 
     ret->counts.events = g->event;
     for (unsigned i = 0; i < g->nflight; i++)
         msg_free(g->flight[i]);
+    for (unsigned i = 0; i < ECHOES_MAX; i++)
+        msg_free(g->echo[i]);
     for (unsigned i = 0; i < g->swarm.members; i++)
         member_free(&g->members[i]);
     check_free(g);
     free(g);
+}
+
+/* ---- Shrinking ---------------------------------------------------------------------------------------------- */
+
+static bool still_fails(const struct group_plan *plan, struct group_result *ret)
+{
+    struct group_result one;
+    group_run(plan, NULL, &one);
+    if (one.failed)
+        *ret = one;
+    return one.failed;
+}
+
+void group_shrink(struct group_plan *plan, struct group_result *ret)
+{
+    struct group_plan less = *plan;
+    for (unsigned i = 0; i < GROUP_SWITCHES; i++) {
+        less.without = plan->without | 1u << i;
+        if (less.without != plan->without && still_fails(&less, ret))
+            plan->without = less.without;
+    }
+    less = *plan;
+    /* Cut where it failed; then, since an earlier end may fail in the finale too, by ever smaller steps. */
+    less.events = ret->event + 1;
+    if (less.events < plan->events && still_fails(&less, ret))
+        plan->events = less.events;
+    for (uint64_t step = plan->events / 2; step > 0; step /= 2) {
+        less.events = plan->events - step;
+        if (still_fails(&less, ret))
+            plan->events = less.events;
+    }
 }

@@ -46,8 +46,10 @@ struct group_swarm {
     unsigned flags; /* enum raft_flags */
     uint16_t election_tick, heartbeat_tick;
     uint32_t max_inflight;
-    uint64_t max_msg_bytes, max_apply_bytes, max_uncommitted;
+    uint64_t max_msg_bytes, max_inflight_bytes, max_apply_bytes, max_uncommitted;
     unsigned lose, duplicate, late; /* messages */
+    unsigned echo;                  /* a message of long ago comes once more */
+    unsigned isolate;               /* a leader is cut off, and goes on taking proposals */
     unsigned crash,
         lose_unsynced;  /* a crash keeps a prefix of the unsynced writes, or everything */
     unsigned cut, heal; /* links */
@@ -59,7 +61,7 @@ struct group_swarm {
 
 struct group_counts {
     uint64_t events, ticks, delivered, lost, duplicated, late, crashes, torn, restarts, cuts,
-        one_way_cuts, heals;
+        one_way_cuts, heals, isolations, echoes;
     uint64_t proposals, changes, joint, transfers, reads, reads_served, leases, compactions,
         snapshots, elections;
     uint64_t committed, stalls;
@@ -73,5 +75,15 @@ struct group_result {
     struct group_counts counts;
 };
 
-/* One run of `events` events; `trace` may be NULL. The same seed gives the same result everywhere. */
-void group_run(uint64_t seed, uint64_t events, FILE *trace, struct group_result *ret);
+/* What a swarm may be without: bits over the names of group_switches. A seed draws the same swarm either way. */
+extern const char *const group_switches[];
+enum { GROUP_SWITCHES = 14 };
+
+struct group_plan {
+    uint64_t seed, events;
+    unsigned without; /* switches that are off */
+};
+/* One run; `trace` may be NULL. The same plan gives the same result everywhere. */
+void group_run(const struct group_plan *plan, FILE *trace, struct group_result *ret);
+/* The smallest plan found that still fails: fewest switches on, then fewest events. `plan` fails. */
+void group_shrink(struct group_plan *plan, struct group_result *ret);

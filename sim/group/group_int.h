@@ -27,7 +27,7 @@ struct group_apply {
     struct raft_msg done;
 };
 
-enum { WRITES_MAX = 64 };
+enum { WRITES_MAX = 64, ECHOES_MAX = 64 };
 
 struct member {
     struct group *g;
@@ -82,6 +82,7 @@ struct group {
     bool cut[GROUP_MEMBERS_MAX][GROUP_MEMBERS_MAX]; /* from, to */
     struct group_msg *flight[GROUP_FLIGHT_MAX];
     unsigned nflight;
+    struct group_msg *echo[ECHOES_MAX]; /* copies of what was sent, some of it long ago */
     uint64_t next_value;
     uint64_t event;
     FILE *trace;

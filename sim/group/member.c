@@ -220,6 +220,7 @@ static void install(struct member *m, const struct raft_snap *snap, uint64_t cha
     if (snap->index <= m->applied)
         return;
     m->applied = m->seen_applied = snap->index;
+    group_tell(m->g, "%lu installs %lu", (unsigned long)m->id, (unsigned long)snap->index);
     m->chain = chain;
     m->conf = snap->conf;
 }
@@ -272,8 +273,14 @@ static void apply(struct member *m, struct raft_range range, const struct group_
                      (uint64_t)ent.type << 60;
         m->chain = (x ^ (x >> 29)) * 0xbf58476d1ce4e5b9u | 1;
         m->applied = i;
-        if (ent.type == RAFT_ENT_CONF)
-            (void)!raft_apply_conf(m->r, &ent.cc, &m->conf);
+        if (ent.type == RAFT_ENT_CONF) {
+            err_t rc = raft_apply_conf(m->r, &ent.cc, &m->conf);
+            if (rc == ERR_FAILED_PRECONDITION)
+                return; /* a snapshot is on its way: it holds the rest of this work */
+            group_tell(m->g, "%lu applies a change at %lu: %s, voters %x outgoing %x learners %x",
+                       (unsigned long)m->id, (unsigned long)i, err_name(rc), m->conf.voters,
+                       m->conf.outgoing, m->conf.learners);
+        }
         check_applied(m, i, &ent);
     }
 }
@@ -453,6 +460,7 @@ void member_create(struct group *g, raft_id id, const struct raft_conf *conf)
                                 .flags = s->flags,
                                 .max_msg_bytes = s->max_msg_bytes,
                                 .max_inflight_msgs = s->max_inflight,
+                                .max_inflight_bytes = s->max_inflight_bytes,
                                 .max_uncommitted = s->max_uncommitted,
                                 .max_apply_bytes = s->max_apply_bytes };
     /* A group begins with a snapshot that everybody has: index 1 of term 1, with the first configuration. */
