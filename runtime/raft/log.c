@@ -98,6 +98,17 @@ err_t raft_log_reserve(struct raft_log *l, uint32_t n)
     return ERR_OK;
 }
 
+void raft_log_trim(struct raft_log *l)
+{
+    if (l->nruns == l->cap)
+        return;
+    struct raft_run *runs = l->mem(l->mem_ctx, l->runs, l->nruns * sizeof *runs);
+    if (runs == NULL && l->nruns > 0)
+        return; /* it stays as large as it is */
+    l->runs = runs;
+    l->cap = l->nruns;
+}
+
 void raft_log_push(struct raft_log *l, raft_term term, bool conf)
 {
     struct raft_run *end = l->nruns > 0 ? &l->runs[l->nruns - 1] : NULL;
@@ -140,6 +151,8 @@ void raft_log_restore(struct raft_log *l, struct raft_snap *snap)
     l->mem(l->mem_ctx, l->snap, 0);
     l->snap = snap;
     l->snap_staged = false;
+    if (l->applying > l->applied)
+        l->overtaken = l->applying;
     l->nruns = 0;
     l->base = l->commit = l->stable = l->staged = snap->index;
     l->base_term = snap->term;

@@ -24,6 +24,7 @@ struct raft_log {
     raft_index commit, applying, applied, stable, staged;
     uint64_t apply_bytes, apply_bytes_max; /* handed out, not yet applied */
     bool apply_paused;
+    raft_index overtaken;   /* apply work up to here is out, and a snapshot holds more; 0: none */
     struct raft_snap *snap; /* received, not yet durable; NULL: none */
     bool snap_staged;
     void *(*mem)(void *ctx, void *old, size_t size);
@@ -47,6 +48,8 @@ raft_index raft_log_conflict(const struct raft_log *l, raft_index index, raft_te
 bool raft_log_has_conf(const struct raft_log *l, raft_index lo, raft_index hi);
 /* Room for `n` more runs. ERR_NOMEM, nothing changed. */
 MUST_USE err_t raft_log_reserve(struct raft_log *l, uint32_t n);
+/* Gives back the room that is not used. */
+void raft_log_trim(struct raft_log *l);
 /* Appends behind the end (room was reserved). */
 void raft_log_push(struct raft_log *l, raft_term term, bool conf);
 /* Drops everything from `index` on; index > commit. */

@@ -215,15 +215,12 @@ void raft_close(struct raft *r)
         return;
     void *(*mem)(void *, void *, size_t) = r->cfg.mem;
     void *ctx = r->cfg.mem_ctx;
-    struct raft_box *boxes[] = { &r->out, &r->after, &r->self, &r->given, &r->resp };
-    for (size_t i = 0; i < sizeof boxes / sizeof boxes[0]; i++)
-        raft_box_free(r, boxes[i]);
+    raft_turn_free(r);
     for (unsigned i = 0; i < r->conf.n; i++)
         mem(ctx, r->peers[i].flight.ring, 0);
     raft_log_free(&r->log);
     mem(ctx, r->peers, 0);
     mem(ctx, r->waits, 0);
-    mem(ctx, r->reads, 0);
     mem(ctx, r, 0);
 }
 
@@ -310,6 +307,7 @@ static bool local(raft_id id)
 static bool message_sane(const struct raft_msg *m)
 {
     if (m->type >= RAFT_MSG_TYPES || m->from == RAFT_NONE ||
+        local(m->from) != (m->type >= RAFT_MSG_STORE_APPEND) ||
         (m->nents > 0 && m->type <= RAFT_MSG_APP && m->ents == NULL))
         return false;
     if (m->type == RAFT_MSG_SNAP)
@@ -418,6 +416,8 @@ static err_t dispatch(struct raft *r, const struct raft_msg *m)
         return ERR_OK;
     case RAFT_MSG_STORE_APPLY_RESP:
         r->uncommitted -= m->hint < r->uncommitted ? m->hint : r->uncommitted;
+        if (m->first + m->nents > r->log.overtaken)
+            r->log.overtaken = 0;
         applied_to(r, m->first + m->nents - 1, m->hint);
         return ERR_OK;
     case RAFT_MSG_VOTE:
@@ -590,6 +590,8 @@ err_t raft_apply_conf(struct raft *r, const struct raft_cc *cc, struct raft_conf
     err_t rc = raft_reserve(r, 0);
     if (rc != ERR_OK)
         return rc;
+    if (r->log.overtaken != 0)
+        return ERR_FAILED_PRECONDITION; /* the configuration is the snapshot's, which knows this change */
     const char *why = conf_apply(&r->conf, cc, &conf, &fresh);
     if (why != NULL) {
         raft_break(r, why);
@@ -744,9 +746,7 @@ void raft_status(const struct raft *r, struct raft_status *ret)
                                  .broken = r->why_broken != NULL,
                                  .why = r->why_broken };
     ret->bytes = sizeof *r + r->conf.n * sizeof *r->peers + r->log.cap * sizeof *r->log.runs +
-                 (r->out.cap + r->after.cap + r->self.cap + r->given.cap + r->resp.cap) *
-                     sizeof(struct raft_msg) +
-                 r->waits_cap * sizeof *r->waits + r->reads_cap * sizeof *r->reads;
+                 r->waits_cap * sizeof *r->waits + raft_turn_bytes(r);
     for (unsigned i = 0; i < r->conf.n; i++) {
         const struct raft_peer *p = &r->peers[i];
         ret->bytes += p->flight.cap * sizeof *p->flight.ring;

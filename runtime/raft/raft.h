@@ -18,6 +18,8 @@
  *     (RAFT_ASYNC): ordinary messages leave at once; the responses attached to a storage message leave after its work.
  *  4. A snapshot, the reset of the log and the hard state change atomically.
  *  5. At a restart, applied <= durable commit.
+ *  6. Asynchronous mode: a snapshot may arrive while older entries are still being applied. Their work is answered as
+ *     ever (STORE_APPLY_RESP), and the snapshot is installed behind it; raft_apply_conf() refuses their changes.
  *
  * Errors. A refusal leaves the state unchanged. A situation that the protocol forbids breaks the group
  * (raft_broken()): it answers nothing any more, and the process lives. */
@@ -243,7 +245,8 @@ MUST_USE err_t raft_propose(struct raft *r, struct raft_ent *ents, uint32_t n);
 /* The same with a change of configuration; `context` (may be empty) are the driver's bytes behind it. */
 MUST_USE err_t raft_propose_conf(struct raft *r, const struct raft_cc *cc, struct bytes context);
 /* A committed change of configuration was reached by apply: adopts it. ERR_INVALID_ARGUMENT: it cannot be applied
- * (with NO_CONF_CHECK, or from a foreign log): the group breaks. `ret` may be NULL. */
+ * (with NO_CONF_CHECK, or from a foreign log): the group breaks. ERR_FAILED_PRECONDITION: a snapshot has overtaken this
+ * work (duty 6). `ret` may be NULL. */
 MUST_USE err_t raft_apply_conf(struct raft *r, const struct raft_cc *cc, struct raft_conf *ret);
 
 /* Asks for a linearizable read (thesis 6.4): its answer comes in Ready.reads under `ctx`. The index is fixed now; a

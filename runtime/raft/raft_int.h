@@ -22,6 +22,26 @@ struct raft_wait {
     uint64_t ctx;
 };
 
+/* Answered reads, grown on demand and kept. */
+struct raft_answers {
+    struct raft_read *reads;
+    uint32_t n, cap;
+};
+
+/* What passes through a group on its way to the driver. It is there while something happens: raft_reserve() makes it
+ * at the entrance of every call, raft_trim() frees it again, and an idle group is small. */
+struct raft_turn {
+    struct raft_box out;       /* leave at once */
+    struct raft_box after;     /* leave when what is unstable now is durable */
+    struct raft_box self;      /* synchronous mode: our own acks, stepped by raft_advance() */
+    struct raft_box given;     /* the messages of the Ready that is out */
+    struct raft_box resp;      /* asynchronous mode: the responses that it attaches to its append */
+    struct raft_answers reads; /* for the next Ready */
+    struct raft_answers given_reads; /* of the Ready that is out */
+    struct raft_msg apply_done;
+    struct raft_ready ready;
+};
+
 struct raft {
     struct raft_cfg cfg;
     struct raft_window window;
@@ -40,24 +60,16 @@ struct raft {
     uint64_t read_seq;       /* of the last round of heartbeats that carried one */
     struct raft_wait *waits; /* in order of their asking */
     uint32_t nwaits, waits_cap;
-    struct raft_read *reads; /* answered, for the next Ready */
-    uint32_t nreads, reads_cap;
     uint64_t ticks;                 /* since the group was opened */
     uint64_t lease_seq, lease_sent; /* the round that may renew the lease, and when it was sent */
     uint64_t lease_until;           /* ticks; 0: no lease */
 
-    struct raft_box out;   /* leave at once */
-    struct raft_box after; /* leave when what is unstable now is durable */
-    struct raft_box self;  /* synchronous mode: our own acks, stepped by raft_advance() */
-    struct raft_box given; /* the messages of the Ready that is out */
-    struct raft_box resp;  /* asynchronous mode: the responses that it attaches to its append */
-    struct raft_msg apply_done;
-    bool gather; /* appends are due at the next Ready */
+    struct raft_turn *turn; /* NULL: nothing happened since raft_trim() */
+    bool gather;            /* appends are due at the next Ready */
 
     struct raft_hs hs_given; /* as of the last Ready */
     raft_id lead_given;
     enum raft_role role_given;
-    struct raft_ready ready;
     bool ready_out;
 
     struct prng prng;
@@ -81,7 +93,9 @@ bool raft_room(struct raft *r); /* room for one more message, made if need be */
 void raft_send(struct raft *r, struct raft_msg m);
 struct raft_snap *raft_snap_copy(struct raft *r,
                                  const struct raft_snap *snap); /* NULL: memory is gone */
-void raft_box_free(struct raft *r, struct raft_box *box);
+/* Frees the turn, and whatever is in it. */
+void raft_turn_free(struct raft *r);
+size_t raft_turn_bytes(const struct raft *r);
 /* Does a message that waits name entries of [from, to]? */
 bool raft_names_entries(const struct raft *r, raft_index from, raft_index to);
 /* Entries from `from` on are about to be replaced: appends that wait and name them are as good as lost. */

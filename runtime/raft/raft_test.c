@@ -341,6 +341,8 @@ TEST(nonsense_is_refused_and_changes_nothing)
           .ents = bad },
         { .type = RAFT_MSG_APP, .from = 2, .term = 9, .nents = 1 },
         { .type = RAFT_MSG_SNAP, .from = 2, .term = 9 },
+        { .type = RAFT_MSG_STORE_APPEND_RESP, .from = 2, .index = 2, .log_term = 2 },
+        { .type = RAFT_MSG_HEARTBEAT, .from = RAFT_APPEND_THREAD, .term = 9 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         CHECK_EQ(raft_step(r, &cases[i]), ERR_INVALID_ARGUMENT);
@@ -349,6 +351,77 @@ TEST(nonsense_is_refused_and_changes_nothing)
     }
     struct raft_msg stranger = { .type = RAFT_MSG_APP_RESP, .from = 8, .to = 1, .term = 2 };
     CHECK_EQ(raft_step(r, &stranger), ERR_NOT_FOUND);
+    raft_close(r);
+}
+
+TEST(an_idle_group_is_small_and_wakes_up)
+{
+    struct raft *r = leader(0, "12");
+    (void)sent(r, 2);
+    for (raft_id peer = 2; peer <= 3; peer++)
+        step(r, (struct raft_msg){
+                    .type = RAFT_MSG_APP_RESP, .from = peer, .to = 1, .term = 3, .index = 3 });
+    (void)sent(r, 2);
+    CHECK(raft_quiet(r));
+    size_t awake = status(r).bytes;
+    raft_trim(r);
+    CHECK(status(r).bytes < 1024 && status(r).bytes < awake);
+    CHECK(raft_quiet(r) && !raft_has_ready(r));
+    CHECK_EQ(raft_compacted(r, 2), ERR_OK);
+    struct raft_ent ent = { .len = 1, .data = "x" };
+    CHECK_EQ(raft_propose(r, &ent, 1), ERR_OK);
+    CHECK_EQ(sent(r, 2).nents, 1);
+    raft_close(r);
+}
+
+TEST(the_reads_of_a_ready_stay_while_more_are_asked)
+{
+    struct raft *r = leader(0, "12");
+    (void)sent(r, 2);
+    CHECK_EQ(raft_read_index(r, 77), ERR_OK);
+    step(r,
+         (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 3, .index = 3 });
+    struct raft_msg beat = { .type = RAFT_MSG_HEARTBEAT_RESP, .from = 3, .to = 1, .term = 3 };
+    beat.ctx = sent(r, 3).ctx;
+    step(r, beat);
+    const struct raft_ready *rd = raft_ready(r);
+    CHECK_EQ(rd->nreads, 1);
+    for (uint64_t ctx = 100; ctx < 200; ctx++)
+        CHECK_EQ(raft_read_index(r, ctx), ERR_OK);
+    CHECK_EQ(rd->reads[0].ctx, 77);
+    raft_advance(r);
+    beat.ctx = sent(r, 3).ctx;
+    step(r, beat);
+    rd = raft_ready(r);
+    CHECK_EQ(rd->nreads, 100);
+    CHECK_EQ(rd->reads[99].ctx, 199);
+    raft_advance(r);
+    raft_close(r);
+}
+
+TEST(a_snapshot_that_overtakes_apply_brings_the_configuration)
+{
+    struct raft *r = member(RAFT_ASYNC, 2, 2, "1C2");
+    const struct raft_ready *rd = raft_ready(r);
+    CHECK_EQ(rd->committed.hi, 3);
+    struct raft_msg done = rd->msgs[rd->nmsgs - 1].resp[0];
+    raft_advance(r);
+    struct raft_snap snap = { .index = 9, .term = 2, .conf = status(r).conf };
+    snap.conf.outgoing = snap.conf.voters;
+    step(r,
+         (struct raft_msg){ .type = RAFT_MSG_SNAP, .from = 2, .to = 1, .term = 2, .snap = &snap });
+    CHECK_EQ(status(r).last, 9);
+    struct raft_cc joint = { .transition = RAFT_CC_EXPLICIT,
+                             .n = 1,
+                             .change = { { RAFT_CC_LEARNER, 4 } } };
+    CHECK_EQ(raft_apply_conf(r, &joint, NULL), ERR_FAILED_PRECONDITION);
+    CHECK_EQ(status(r).conf.n, 3);
+    CHECK(!raft_broken(r));
+    CHECK_EQ(raft_step(r, &done),
+             ERR_OK); /* from here on, what is applied is behind the snapshot */
+    struct raft_cc leave = { 0 };
+    CHECK_EQ(raft_apply_conf(r, &leave, NULL), ERR_OK);
+    CHECK_EQ(status(r).conf.outgoing, 0);
     raft_close(r);
 }
 

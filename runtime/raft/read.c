@@ -18,8 +18,9 @@ static bool committed_in_term(const struct raft *r)
 
 void raft_read_answer(struct raft *r, raft_index index, uint64_t ctx)
 {
-    assert(r->nreads < r->reads_cap);
-    r->reads[r->nreads++] = (struct raft_read){ .index = index, .ctx = ctx };
+    struct raft_answers *a = &r->turn->reads;
+    assert(a->n < a->cap);
+    a->reads[a->n++] = (struct raft_read){ .index = index, .ctx = ctx };
 }
 
 static void answer(struct raft *r, const struct raft_wait *w)

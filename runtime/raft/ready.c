@@ -40,11 +40,54 @@ static void box_clear(struct raft *r, struct raft_box *box)
     box->n = 0;
 }
 
-void raft_box_free(struct raft *r, struct raft_box *box)
+void raft_turn_free(struct raft *r)
 {
-    box_clear(r, box);
-    r->cfg.mem(r->cfg.mem_ctx, box->msgs, 0);
-    *box = (struct raft_box){ 0 };
+    struct raft_turn *t = r->turn;
+    if (t == NULL)
+        return;
+    struct raft_box *boxes[] = { &t->out, &t->after, &t->self, &t->given, &t->resp };
+    for (size_t i = 0; i < sizeof boxes / sizeof boxes[0]; i++) {
+        box_clear(r, boxes[i]);
+        r->cfg.mem(r->cfg.mem_ctx, boxes[i]->msgs, 0);
+    }
+    r->cfg.mem(r->cfg.mem_ctx, t->reads.reads, 0);
+    r->cfg.mem(r->cfg.mem_ctx, t->given_reads.reads, 0);
+    r->cfg.mem(r->cfg.mem_ctx, t, 0);
+    r->turn = NULL;
+}
+
+size_t raft_turn_bytes(const struct raft *r)
+{
+    const struct raft_turn *t = r->turn;
+    if (t == NULL)
+        return 0;
+    uint32_t msgs = t->out.cap + t->after.cap + t->self.cap + t->given.cap + t->resp.cap;
+    uint32_t reads = t->reads.cap + t->given_reads.cap;
+    return sizeof *t + msgs * sizeof(struct raft_msg) + reads * sizeof(struct raft_read);
+}
+
+static err_t turn_reserve(struct raft *r)
+{
+    if (r->turn != NULL)
+        return ERR_OK;
+    r->turn = r->cfg.mem(r->cfg.mem_ctx, NULL, sizeof *r->turn);
+    if (r->turn == NULL)
+        return ERR_NOMEM;
+    *r->turn = (struct raft_turn){ 0 };
+    return ERR_OK;
+}
+
+static err_t answers_reserve(struct raft *r, struct raft_answers *a, uint32_t room)
+{
+    if (a->cap - a->n >= room)
+        return ERR_OK;
+    uint32_t cap = 2 * (a->n + room);
+    struct raft_read *reads = r->cfg.mem(r->cfg.mem_ctx, a->reads, cap * sizeof *reads);
+    if (reads == NULL)
+        return ERR_NOMEM;
+    a->reads = reads;
+    a->cap = cap;
+    return ERR_OK;
 }
 
 /* Room for what one call may do at most: a message of every kind to every member, an answer to every waiting read,
@@ -53,9 +96,13 @@ err_t raft_reserve(struct raft *r, uint32_t runs)
 {
     uint32_t members = r->conf.n + 1u;
     uint32_t room = 4 * members + r->nwaits + 4;
-    err_t rc = box_reserve(r, &r->out, room);
+    err_t rc = turn_reserve(r);
     if (rc == ERR_OK)
-        rc = box_reserve(r, &r->after, members + 4);
+        rc = box_reserve(r, &r->turn->out, room);
+    if (rc == ERR_OK)
+        rc = box_reserve(r, &r->turn->after, members + 4);
+    if (rc == ERR_OK)
+        rc = answers_reserve(r, &r->turn->reads, r->nwaits + 2);
     if (rc == ERR_OK)
         rc = raft_log_reserve(&r->log, runs + 2);
     if (rc == ERR_OK && r->waits_cap < r->nwaits + 1) {
@@ -66,20 +113,12 @@ err_t raft_reserve(struct raft *r, uint32_t runs)
         r->waits = waits;
         r->waits_cap = cap;
     }
-    if (rc == ERR_OK && r->reads_cap < r->nreads + r->nwaits + 2) {
-        uint32_t cap = 2 * (r->nreads + r->nwaits + 4);
-        void *reads = r->cfg.mem(r->cfg.mem_ctx, r->reads, cap * sizeof *r->reads);
-        if (reads == NULL)
-            return ERR_NOMEM;
-        r->reads = reads;
-        r->reads_cap = cap;
-    }
     return rc;
 }
 
 bool raft_room(struct raft *r)
 {
-    return box_reserve(r, &r->out, r->nwaits + 4) == ERR_OK;
+    return box_reserve(r, &r->turn->out, r->nwaits + 4) == ERR_OK;
 }
 
 struct raft_snap *raft_snap_copy(struct raft *r, const struct raft_snap *snap)
@@ -96,7 +135,7 @@ void raft_send(struct raft *r, struct raft_msg m)
                 m.type == RAFT_MSG_PREVOTE || m.type == RAFT_MSG_PREVOTE_RESP;
     bool promise = m.type == RAFT_MSG_APP_RESP || m.type == RAFT_MSG_VOTE_RESP ||
                    m.type == RAFT_MSG_PREVOTE_RESP;
-    struct raft_box *box = promise ? &r->after : &r->out;
+    struct raft_box *box = promise ? &r->turn->after : &r->turn->out;
     if (m.from == RAFT_NONE)
         m.from = r->cfg.id;
     if (!vote && m.type != RAFT_MSG_PROP && m.type != RAFT_MSG_READ)
@@ -113,8 +152,8 @@ void raft_send(struct raft *r, struct raft_msg m)
 /* Messages name their entries by place: these would find others there, or none. */
 bool raft_names_entries(const struct raft *r, raft_index from, raft_index to)
 {
-    for (uint32_t i = 0; i < r->out.n; i++) {
-        const struct raft_msg *m = &r->out.msgs[i];
+    for (uint32_t i = 0; r->turn != NULL && i < r->turn->out.n; i++) {
+        const struct raft_msg *m = &r->turn->out.msgs[i];
         if (m->type == RAFT_MSG_APP && m->nents > 0 && m->first <= to && m->first + m->nents > from)
             return true;
     }
@@ -123,13 +162,14 @@ bool raft_names_entries(const struct raft *r, raft_index from, raft_index to)
 
 void raft_forget_appends(struct raft *r, raft_index from)
 {
+    struct raft_box *out = &r->turn->out;
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < r->out.n; i++) {
-        const struct raft_msg *m = &r->out.msgs[i];
+    for (uint32_t i = 0; i < out->n; i++) {
+        const struct raft_msg *m = &out->msgs[i];
         if (m->type != RAFT_MSG_APP || m->nents == 0 || m->first + m->nents <= from)
-            r->out.msgs[kept++] = *m;
+            out->msgs[kept++] = *m;
     }
-    r->out.n = kept;
+    out->n = kept;
 }
 
 /* ---- Ready -------------------------------------------------------------------------------------------------- */
@@ -158,11 +198,12 @@ static bool may_apply(const struct raft *r)
 bool raft_has_ready(const struct raft *r)
 {
     const struct raft_log *l = &r->log;
+    const struct raft_turn *t = r->turn;
     return r->why_broken == NULL &&
            (r->lead != r->lead_given || r->role != r->role_given ||
             !hs_equal(hard_state(r), r->hs_given) || (l->snap != NULL && !l->snap_staged) ||
-            r->out.n > 0 || r->after.n > 0 || r->gather || l->staged < raft_log_last(l) ||
-            may_apply(r) || r->nreads > 0);
+            (t != NULL && (t->out.n > 0 || t->after.n > 0 || t->reads.n > 0)) || r->gather ||
+            l->staged < raft_log_last(l) || may_apply(r));
 }
 
 /* The next committed entries within the limit of what may be on its way to apply. */
@@ -190,8 +231,9 @@ static uint64_t take_committed(struct raft *r, struct raft_range *ret)
 static void give_async(struct raft *r, const struct raft_ready *rd, uint64_t apply_bytes)
 {
     struct raft_log *l = &r->log;
+    struct raft_turn *t = r->turn;
     bool entries = rd->ents.lo < rd->ents.hi;
-    if (entries || rd->hs_changed || rd->snap != NULL || r->resp.n > 0) {
+    if (entries || rd->hs_changed || rd->snap != NULL || t->resp.n > 0) {
         struct raft_msg m = { .type = RAFT_MSG_STORE_APPEND,
                               .from = r->cfg.id,
                               .to = RAFT_APPEND_THREAD,
@@ -205,7 +247,7 @@ static void give_async(struct raft *r, const struct raft_ready *rd, uint64_t app
         }
         bool unstable = l->stable < raft_log_last(l);
         if (unstable || rd->snap != NULL)
-            r->resp.msgs[r->resp.n++] = (struct raft_msg){
+            t->resp.msgs[t->resp.n++] = (struct raft_msg){
                 .type = RAFT_MSG_STORE_APPEND_RESP,
                 .from = RAFT_APPEND_THREAD,
                 .to = r->cfg.id,
@@ -215,24 +257,24 @@ static void give_async(struct raft *r, const struct raft_ready *rd, uint64_t app
                 .hint = rd->snap != NULL ? rd->snap->index : 0,
                 .snap = rd->snap,
             };
-        m.resp = r->resp.msgs;
-        m.nresp = r->resp.n;
-        r->given.msgs[r->given.n++] = m;
+        m.resp = t->resp.msgs;
+        m.nresp = t->resp.n;
+        t->given.msgs[t->given.n++] = m;
     }
     if (rd->committed.lo < rd->committed.hi) {
         uint32_t n = (uint32_t)(rd->committed.hi - rd->committed.lo);
-        r->apply_done = (struct raft_msg){ .type = RAFT_MSG_STORE_APPLY_RESP,
+        t->apply_done = (struct raft_msg){ .type = RAFT_MSG_STORE_APPLY_RESP,
                                            .from = RAFT_APPLY_THREAD,
                                            .to = r->cfg.id,
                                            .first = rd->committed.lo,
                                            .nents = n,
                                            .hint = apply_bytes };
-        r->given.msgs[r->given.n++] = (struct raft_msg){ .type = RAFT_MSG_STORE_APPLY,
+        t->given.msgs[t->given.n++] = (struct raft_msg){ .type = RAFT_MSG_STORE_APPLY,
                                                          .from = r->cfg.id,
                                                          .to = RAFT_APPLY_THREAD,
                                                          .first = rd->committed.lo,
                                                          .nents = n,
-                                                         .resp = &r->apply_done,
+                                                         .resp = &t->apply_done,
                                                          .nresp = 1 };
     }
 }
@@ -240,13 +282,14 @@ static void give_async(struct raft *r, const struct raft_ready *rd, uint64_t app
 static void give_sync(struct raft *r, const struct raft_ready *rd, uint64_t apply_bytes)
 {
     struct raft_log *l = &r->log;
-    for (uint32_t i = 0; i < r->resp.n; i++) {
-        struct raft_box *box = r->resp.msgs[i].to == r->cfg.id ? &r->self : &r->given;
-        box->msgs[box->n++] = r->resp.msgs[i];
+    struct raft_turn *t = r->turn;
+    for (uint32_t i = 0; i < t->resp.n; i++) {
+        struct raft_box *box = t->resp.msgs[i].to == r->cfg.id ? &t->self : &t->given;
+        box->msgs[box->n++] = t->resp.msgs[i];
     }
-    r->resp.n = 0;
+    t->resp.n = 0;
     if (l->stable < raft_log_last(l) || rd->snap != NULL)
-        r->self.msgs[r->self.n++] = (struct raft_msg){
+        t->self.msgs[t->self.n++] = (struct raft_msg){
             .type = RAFT_MSG_STORE_APPEND_RESP,
             .from = RAFT_APPEND_THREAD,
             .to = r->cfg.id,
@@ -256,7 +299,7 @@ static void give_sync(struct raft *r, const struct raft_ready *rd, uint64_t appl
             .hint = rd->snap != NULL ? rd->snap->index : 0,
         };
     if (rd->committed.lo < rd->committed.hi)
-        r->self.msgs[r->self.n++] =
+        t->self.msgs[t->self.n++] =
             (struct raft_msg){ .type = RAFT_MSG_STORE_APPLY_RESP,
                                .from = RAFT_APPLY_THREAD,
                                .to = r->cfg.id,
@@ -272,23 +315,48 @@ static void box_swap(struct raft_box *a, struct raft_box *b)
     *b = t;
 }
 
+/* Room for all that a Ready may hold. */
+static err_t ready_reserve(struct raft *r)
+{
+    err_t rc = turn_reserve(r);
+    struct raft_turn *t = r->turn;
+    if (rc == ERR_OK)
+        rc = box_reserve(r, &t->given, t->out.n + t->after.n + 2);
+    if (rc == ERR_OK)
+        rc = box_reserve(r, &t->self, t->after.n + 2);
+    if (rc == ERR_OK)
+        rc = box_reserve(r, &t->after, 2);
+    return rc;
+}
+
+/* What waited for this Ready moves into it. */
+static void hand_out(struct raft_turn *t)
+{
+    struct raft_answers answers = t->given_reads;
+    if (t->out.n > 0)
+        memcpy(t->given.msgs, t->out.msgs, t->out.n * sizeof *t->out.msgs);
+    t->given.n = t->out.n;
+    t->out.n = 0;
+    box_swap(&t->after, &t->resp);
+    t->given_reads = t->reads;
+    t->reads = answers;
+}
+
 const struct raft_ready *raft_ready(struct raft *r)
 {
+    static const struct raft_ready nothing = { 0 };
     struct raft_log *l = &r->log;
-    struct raft_ready *rd = &r->ready;
     assert(!r->ready_out); /* one at a time: raft_advance() ends it */
-    *rd = (struct raft_ready){ .lead = r->lead, .role = r->role, .hs = hard_state(r) };
+    r->ready_out = true;
     if (r->gather && r->why_broken == NULL && raft_reserve(r, 0) == ERR_OK) {
         r->gather = false;
         raft_leader_broadcast(r);
     }
-    if (r->why_broken != NULL || box_reserve(r, &r->given, r->out.n + r->after.n + 2) != ERR_OK ||
-        box_reserve(r, &r->self, r->after.n + 2) != ERR_OK ||
-        box_reserve(r, &r->after, 2) !=
-            ERR_OK) { /* nothing is handed out, nothing is lost: ask again */
-        r->ready_out = true;
-        return rd;
-    }
+    if (r->why_broken != NULL || ready_reserve(r) != ERR_OK)
+        return &nothing; /* nothing is handed out, nothing is lost: ask again */
+    struct raft_turn *t = r->turn;
+    struct raft_ready *rd = &t->ready;
+    *rd = (struct raft_ready){ .lead = r->lead, .role = r->role, .hs = hard_state(r) };
     rd->soft_changed = r->lead != r->lead_given || r->role != r->role_given;
     rd->hs_changed = !hs_equal(rd->hs, r->hs_given);
     rd->ents = (struct raft_range){ l->staged + 1, raft_log_last(l) + 1 };
@@ -298,11 +366,7 @@ const struct raft_ready *raft_ready(struct raft *r)
         rd->snap = l->snap;
     uint64_t apply_bytes = take_committed(r, &rd->committed);
 
-    if (r->out.n > 0)
-        memcpy(r->given.msgs, r->out.msgs, r->out.n * sizeof *r->out.msgs);
-    r->given.n = r->out.n;
-    r->out.n = 0;
-    box_swap(&r->after, &r->resp);
+    hand_out(t);
     if (sync_mode(r))
         give_sync(r, rd, apply_bytes);
     else
@@ -310,40 +374,44 @@ const struct raft_ready *raft_ready(struct raft *r)
     l->staged = raft_log_last(l);
     l->snap_staged = l->snap != NULL;
 
-    rd->msgs = r->given.msgs;
-    rd->nmsgs = r->given.n;
-    rd->reads = r->reads;
-    rd->nreads = r->nreads;
+    rd->msgs = t->given.msgs;
+    rd->nmsgs = t->given.n;
+    rd->reads = t->given_reads.reads;
+    rd->nreads = t->given_reads.n;
     r->lead_given = r->lead;
     r->role_given = r->role;
     r->hs_given = rd->hs;
-    r->ready_out = true;
     return rd;
 }
 
 void raft_advance(struct raft *r)
 {
+    struct raft_turn *t = r->turn;
     assert(r->ready_out);
     r->ready_out = false;
-    box_clear(r, &r->given);
-    r->resp.n = 0;
-    r->nreads -= r->ready.nreads;
-    if (r->nreads > 0)
-        memmove(r->reads, r->reads + r->ready.nreads, r->nreads * sizeof *r->reads);
+    if (t == NULL)
+        return;
+    box_clear(r, &t->given);
+    t->resp.n = 0;
+    t->given_reads.n = 0;
     /* Stepping an ack may send, never add to `self`. */
-    for (uint32_t i = 0; i < r->self.n; i++)
-        (void)!raft_step(r, &r->self.msgs[i]);
-    r->self.n = 0;
+    for (uint32_t i = 0; i < t->self.n; i++)
+        (void)!raft_step(r, &t->self.msgs[i]);
+    t->self.n = 0;
+}
+
+static bool turn_empty(const struct raft_turn *t)
+{
+    return t->out.n == 0 && t->after.n == 0 && t->self.n == 0 && t->reads.n == 0;
 }
 
 void raft_trim(struct raft *r)
 {
-    struct raft_box *boxes[] = { &r->out, &r->after, &r->self, &r->given, &r->resp };
     if (r->ready_out)
         return;
-    for (size_t i = 0; i < sizeof boxes / sizeof boxes[0]; i++)
-        if (boxes[i]->n == 0)
-            raft_box_free(r, boxes[i]);
+    if (r->turn != NULL && turn_empty(r->turn))
+        raft_turn_free(r);
+    raft_log_trim(&r->log);
     for (unsigned i = 0; i < r->conf.n; i++)
         if (r->peers[i].flight.count == 0) {
             r->cfg.mem(r->cfg.mem_ctx, r->peers[i].flight.ring, 0);
@@ -353,10 +421,5 @@ void raft_trim(struct raft *r)
         r->cfg.mem(r->cfg.mem_ctx, r->waits, 0);
         r->waits = NULL;
         r->waits_cap = 0;
-    }
-    if (r->nreads == 0) {
-        r->cfg.mem(r->cfg.mem_ctx, r->reads, 0);
-        r->reads = NULL;
-        r->reads_cap = 0;
     }
 }
