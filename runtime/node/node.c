@@ -366,7 +366,7 @@ static err_t open_all(struct node *n, enum node_exit *code, struct err *e)
                             "address %s is in use: is a node running already? Stop it, or set "
                             "another address",
                             n->config.address);
-        return err_wrap(e, rc, "could not listen on %s", n->config.address);
+        return rc; /* it names the address */
     }
     if (!n->options.without_scripts) {
         *code = NODE_EXIT_FAILED;
