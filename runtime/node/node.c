@@ -177,7 +177,8 @@ static struct storage_config storage_config(const struct node_options *o)
         .path = o->config->data_dir,
         .engine = o->engine,
         .engine_config = { .block_cache_bytes = memory.block_cache,
-                           .memtable_bytes = memory.memtables,
+                           .memtable_bytes =
+                               o->memtable_bytes != 0 ? o->memtable_bytes : memory.memtables,
                            .background_jobs = o->config->storage.background_jobs },
         .segment_bytes = o->config->storage.segment_bytes,
         .spare_segments = o->config->storage.spare_segments,

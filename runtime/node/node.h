@@ -23,6 +23,7 @@ struct node_options {
     const struct engine_ops *engine;
     const struct node_config *config; /* copied */
     const char *version;              /* "0.1.0"; must outlive the node */
+    uint64_t memtable_bytes;          /* 0: memory's share; small in simulations, so that it cuts */
     bool without_scripts;             /* no Lua, no placement driver, no console: simulations */
     /* Called once, on the loop: the node is drained, or has failed. Its owner ends the loop and
      * closes it. */

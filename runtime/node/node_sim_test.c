@@ -433,6 +433,7 @@ static struct run *run_new(uint64_t seed)
     r->options = (struct node_options){ .engine = &engine_mem,
                                         .config = &r->config,
                                         .version = "test",
+                                        .memtable_bytes = 1 << 10,
                                         .without_scripts = true,
                                         .stopped = run_stopped,
                                         .user = r };
