@@ -68,6 +68,7 @@ static void cmd_add_nodes(struct env_nodes *env, const struct script_cmd *cmd, s
             .no_jitter = env->no_jitter,
             .flags = flags,
             .max_inflight_msgs = (uint32_t)script_number(cmd, "inflight", INT32_MAX),
+            .max_msg_bytes = script_number(cmd, "max-size-per-msg", 0),
             .max_apply_bytes = script_number(cmd, "max-committed-size-per-ready", 0),
         };
         env->nodes[env->n] = node_new(env, &cfg, index > 0 ? &snap : NULL);

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Runs scripts whose expected text was stripped and compares what comes out with the original, byte for byte.
 #
-#   run.sh RAFT_SCRIPT SOURCE_DIR     the shared scripts: $FLOTILLA_SHARED, else ../shared beside the source
+#   run.sh RAFT_SCRIPT SOURCE_DIR          etcd's scripts: in $FLOTILLA_SHARED, else ../shared beside the source
+#   run.sh RAFT_SCRIPT SOURCE_DIR PLACE    those of a folder of the source
 #
 # Exits with 77 where they are missing, with 1 if CI=true.
 set -uo pipefail
 program=$1 source=$2
-set -- "${FLOTILLA_SHARED:-$source/../shared}/raft-scripts"
+place=${3:-}
+set -- "${place:-${FLOTILLA_SHARED:-$source/../shared}/raft-scripts}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
