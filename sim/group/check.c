@@ -21,6 +21,7 @@ void check_init(struct group *g)
     g->voted = zeroed((size_t)GROUP_TERM_MAX * GROUP_MEMBERS_MAX, sizeof *g->voted);
     g->commit_term = zeroed(GROUP_INDEX_MAX, sizeof *g->commit_term);
     g->commit_value = zeroed(GROUP_INDEX_MAX, sizeof *g->commit_value);
+    g->commit_in = zeroed(GROUP_INDEX_MAX, sizeof *g->commit_in);
     g->chain_at = zeroed(GROUP_INDEX_MAX, sizeof *g->chain_at);
     g->commit_term[1] = 1; /* the snapshot that everybody begins with */
     g->chain_at[1] = 1;
@@ -33,6 +34,7 @@ void check_free(struct group *g)
     free(g->voted);
     free(g->commit_term);
     free(g->commit_value);
+    free(g->commit_in);
     free(g->chain_at);
     free(g->reads);
 }
@@ -72,6 +74,7 @@ static void check_new_leader(struct member *m, const struct raft_status *s)
          i++) { /* from its base on: what is before was committed */
         raft_term term = 0;
         if (g->commit_term[i] != 0 &&
+            g->commit_in[i] < s->term && /* late votes may elect a leader of long ago */
             (!raft_term_of(m->r, i, &term) || term != g->commit_term[i])) {
             group_fail(g, "leader %lu of term %lu lacks committed entry %lu (I8)", U(m->id),
                        U(s->term), U(i));
@@ -124,6 +127,7 @@ static void check_commit(struct member *m, const struct raft_status *s)
         if (g->commit_term[i] == 0) {
             g->commit_term[i] = term;
             g->commit_value[i] = value;
+            g->commit_in[i] = s->term; /* its leader is the first to know */
             g->ret->counts.committed++;
         } else if (g->commit_term[i] != term || g->commit_value[i] != value) {
             group_fail(g, "entry %lu is committed as %lu/%lu, and as %lu/%lu on %lu (I6)", U(i),

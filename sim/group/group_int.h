@@ -93,6 +93,7 @@ struct group {
     raft_id *voted;         /* by term * members + voter - 1: who got a grant */
     raft_term *commit_term; /* by index: as anybody ever called it committed; 0: not yet */
     uint64_t *commit_value;
+    raft_term *commit_in; /* by index: the term of the leader that committed it */
     uint64_t
         *chain_at; /* by index: the state machine's hash after it; 0: not yet applied anywhere */
     raft_index committed; /* the largest ever */
