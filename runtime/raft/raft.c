@@ -303,6 +303,15 @@ static bool local(raft_id id)
     return id == RAFT_APPEND_THREAD || id == RAFT_APPLY_THREAD;
 }
 
+/* Terms and indexes of an honest group are small; what is added to them must not come round to 0. */
+static bool numbers_sane(const struct raft_msg *m)
+{
+    const uint64_t most = UINT64_MAX >> 1;
+    return m->term <= most && m->log_term <= most && m->index <= most && m->commit <= most &&
+           m->hint <= most && m->commit_term <= most &&
+           (m->snap == NULL || (m->snap->index <= most && m->snap->term <= most));
+}
+
 /* Anything that a peer may send, whatever it holds. */
 static bool message_sane(const struct raft_msg *m)
 {
@@ -310,13 +319,15 @@ static bool message_sane(const struct raft_msg *m)
         local(m->from) != (m->type >= RAFT_MSG_STORE_APPEND) ||
         (m->nents > 0 && m->type <= RAFT_MSG_APP && m->ents == NULL))
         return false;
+    bool asks =
+        m->type == RAFT_MSG_PROP || m->type == RAFT_MSG_READ || m->type == RAFT_MSG_TRANSFER;
+    if (!local(m->from) && (!numbers_sane(m) || (m->term == 0 && !asks)))
+        return false;
     if (m->type == RAFT_MSG_SNAP)
-        return m->snap != NULL && m->snap->index > 0;
+        return m->snap != NULL && m->snap->index > 0 && m->snap->term <= m->term;
     if (m->type != RAFT_MSG_APP)
         return true;
     raft_term term = m->log_term;
-    if (m->index > UINT64_MAX - m->nents - 1)
-        return false;
     for (uint32_t i = 0; i < m->nents; i++) {
         if (m->ents[i].index != m->index + 1 + i || m->ents[i].term < term ||
             m->ents[i].term > m->term)
@@ -453,7 +464,8 @@ static err_t step_proposal(struct raft *r, const struct raft_msg *m)
     struct raft_ent *ents = r->cfg.mem(r->cfg.mem_ctx, NULL, (m->nents + 1u) * sizeof *ents);
     if (ents == NULL)
         return ERR_NOMEM;
-    memcpy(ents, m->ents, m->nents * sizeof *ents);
+    if (m->nents > 0)
+        memcpy(ents, m->ents, m->nents * sizeof *ents);
     err_t rc = raft_propose(r, ents, m->nents);
     r->cfg.mem(r->cfg.mem_ctx, ents, 0);
     return rc;

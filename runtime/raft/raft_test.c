@@ -340,6 +340,8 @@ TEST(nonsense_is_refused_and_changes_nothing)
           .nents = 1,
           .ents = bad },
         { .type = RAFT_MSG_APP, .from = 2, .term = 9, .nents = 1 },
+        { .type = RAFT_MSG_HEARTBEAT, .from = 2, .term = UINT64_MAX },
+        { .type = RAFT_MSG_HEARTBEAT, .from = 2 },
         { .type = RAFT_MSG_SNAP, .from = 2, .term = 9 },
         { .type = RAFT_MSG_STORE_APPEND_RESP, .from = 2, .index = 2, .log_term = 2 },
         { .type = RAFT_MSG_HEARTBEAT, .from = RAFT_APPEND_THREAD, .term = 9 },
