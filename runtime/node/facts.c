@@ -36,7 +36,8 @@ struct value *node_fact_status(struct node *n, const struct value *arguments)
     value_put_bool(value_set(v, "ready"), not_ready[0] == 0);
     if (not_ready[0] != 0)
         put_text(v, "not_ready", not_ready);
-    put_number(v, "uptime_ms", (double)((env_now(n->env) - n->opened) / 1000000));
+    uint64_t uptime_ms = (env_now(n->env) - n->opened) / 1000000;
+    put_number(v, "uptime_ms", (double)uptime_ms);
     put_text(v, "address", node_address(n));
     put_text(v, "console", node_console_text(n));
     put_text(v, "http", node_http_text(n));
