@@ -3,7 +3,7 @@
  *
  *   raft_core [SECONDS]      of CPU time for each measurement (2)
  *
- *   one     one proposal, then Readys until nothing is left      batch   64 proposals, then the same
+ *   one     one proposal, then Readys until nothing is left      batch   64 in one call, then the same
  *   idle    bytes of a group after raft_trim(), all three members
  *   ticks   10,000 idle groups of three members, every tick to every member; "due": the leaders woken when
  *           raft_deadline() says so; "quiet": how many of them raft_quiet() lets sleep, without any tick at all
@@ -198,12 +198,13 @@ static void committed(unsigned batch, double seconds)
         double start = cpu_seconds(), now = start;
         uint64_t before = g->m[0].applied;
         while (now - start < (warm ? seconds / 4 : seconds)) {
-            for (unsigned i = 0; i < 1024; i++) {
-                struct raft_ent ent = { .data = data, .len = PAYLOAD };
-                if (raft_propose(g->m[0].r, &ent, 1) != ERR_OK)
+            for (unsigned i = 0; i < 1024; i += batch) {
+                struct raft_ent ents[BATCH];
+                for (unsigned k = 0; k < batch; k++)
+                    ents[k] = (struct raft_ent){ .data = data, .len = PAYLOAD };
+                if (raft_propose(g->m[0].r, ents, batch) != ERR_OK)
                     die("a proposal was refused");
-                if (i % batch == batch - 1)
-                    drain(g);
+                drain(g);
             }
             now = cpu_seconds();
         }

@@ -12,7 +12,7 @@ bin=$(dirname "$flotilla")
 reps=${REPS:-3}
 each=${SECONDS_EACH:-3}
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(storage node script)
+[ ${#parts[@]} -gt 0 ] || parts=(storage node script raft)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/flotilla-bench-XXXXXX")
 redis_pid=''
 leave() {
@@ -88,6 +88,19 @@ node_part() {
     node_stop
 }
 
+raft_part() {
+    local rep peer=$dir/etcdraft
+    if ! command -v go >/dev/null ||
+        ! GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$dir/go go build -o "$peer" bench/peers/etcdraft.go 2>"$dir/go.log"; then
+        echo "bench: Go or etcd's library is not installed (make deps-bench): ours is measured alone"
+        peer=
+    fi
+    for ((rep = 0; rep < reps; rep++)); do
+        "$bin/raft_core" "$each" | sed 's/^/flotilla /'
+        [ -z "$peer" ] || GOMAXPROCS=1 "$peer" "$each" | sed 's/^/etcd     /'
+    done
+}
+
 for part in "${parts[@]}"; do
     case $part in
     storage)
@@ -103,6 +116,10 @@ for part in "${parts[@]}"; do
         "$bin/script_bench" || die "script_bench failed"
         scripts/bench-hostile.sh || die "bench-hostile failed"
         ;;
-    *) die "there is no part \"$part\" (storage, node, script)" ;;
+    raft)
+        printf '\n== consensus core, in memory, beside etcd'"'"'s Raft library; per second of CPU time\n'
+        raft_part
+        ;;
+    *) die "there is no part \"$part\" (storage, node, script, raft)" ;;
     esac
 done
