@@ -117,6 +117,7 @@ static bool restore(struct raft *r, const struct raft_snap *snap)
     for (unsigned i = 0; i < r->conf.n; i++)
         peers[i] = (struct raft_peer){ .next = raft_log_last(&r->log) + 1, .active = true };
     raft_self(r)->match = raft_log_last(&r->log);
+    raft_check_conf(r);
     return true;
 }
 

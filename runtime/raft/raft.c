@@ -575,6 +575,7 @@ static err_t adopt(struct raft *r, const struct raft_conf *conf, uint16_t fresh)
     r->conf = *conf;
     r->granted = granted;
     r->rejected = rejected;
+    raft_check_conf(r);
     return ERR_OK;
 }
 

@@ -134,5 +134,6 @@ void raft_read_confirmed(struct raft *r);
 void raft_read_drop(struct raft *r);
 void raft_read_answer(struct raft *r, raft_index index, uint64_t ctx);
 
-/* check.c: every invariant of one group; asserts. */
+/* check.c: every invariant of one group; asserts. The configuration's alone wherever it is replaced. */
 void raft_check(const struct raft *r);
+void raft_check_conf(const struct raft *r);

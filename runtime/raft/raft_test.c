@@ -16,15 +16,19 @@ static uint32_t fit(void *ctx, raft_index lo, raft_index hi, uint64_t max, uint6
     return (uint32_t)(hi - lo);
 }
 
-static bool no_snapshot(void *ctx, struct raft_snap *ret)
+/* The one that the test has put there, if any. */
+static bool snapshot(void *ctx, struct raft_snap *ret)
 {
-    (void)ctx, (void)ret;
-    return false;
+    if (ctx == NULL)
+        return false;
+    *ret = *(const struct raft_snap *)ctx;
+    return true;
 }
 
 /* Member 1 of (1, 2, 3), with a log of one entry per term given: "1123" is 1/1, 1/2, 2/3, 3/4; an upper-case C behind
  * a digit makes that entry a change of configuration. */
-static struct raft *member(unsigned flags, raft_term term, raft_index commit, const char *log)
+static struct raft *member_with(struct raft_snap *snap, unsigned flags, raft_term term,
+                                raft_index commit, const char *log)
 {
     struct raft_run runs[32];
     struct raft_boot boot = { .hs = { .term = term, .commit = commit }, .runs = runs };
@@ -33,7 +37,7 @@ static struct raft *member(unsigned flags, raft_term term, raft_index commit, co
                             .heartbeat_tick = 3,
                             .no_jitter = true,
                             .flags = flags,
-                            .log = { take, fit, no_snapshot, NULL } };
+                            .log = { take, fit, snapshot, snap } };
     raft_index index = 0;
     for (; *log != '\0'; log++) {
         bool conf = log[1] == 'C';
@@ -47,6 +51,11 @@ static struct raft *member(unsigned flags, raft_term term, raft_index commit, co
     struct raft *r = NULL;
     CHECK_EQ(raft_open(&cfg, &boot, &r), ERR_OK);
     return r;
+}
+
+static struct raft *member(unsigned flags, raft_term term, raft_index commit, const char *log)
+{
+    return member_with(NULL, flags, term, commit, log);
 }
 
 /* The only message of the next Ready to `to`; the Ready is done. Type RAFT_MSG_TYPES: there is none. */
@@ -232,14 +241,47 @@ TEST(a_commit_index_in_a_vote_is_believed_only_for_the_same_entry)
 }
 
 /* Elects member 1 by the vote of 2; its no-op is not committed yet. */
-static struct raft *leader(unsigned flags, const char *log)
+static struct raft *elect(struct raft *r)
 {
-    struct raft *r = member(flags, 2, 0, log);
     CHECK_EQ(raft_campaign(r), ERR_OK);
     (void)sent(r, 2);
     step(r, (struct raft_msg){ .type = RAFT_MSG_VOTE_RESP, .from = 2, .to = 1, .term = 3 });
     CHECK_EQ(status(r).role, RAFT_LEADER);
     return r;
+}
+
+static struct raft *leader(unsigned flags, const char *log)
+{
+    return elect(member(flags, 2, 0, log));
+}
+
+TEST(a_snapshot_that_is_too_old_when_it_arrives_is_followed_by_another)
+{
+    struct raft_snap snap = { 0 };
+    struct raft *r = elect(member_with(&snap, 0, 2, 0, "1112"));
+    struct raft_msg ack = { .type = RAFT_MSG_APP_RESP, .from = 3, .to = 1, .term = 3, .index = 5 };
+    (void)sent(r, 2);
+    step(r, ack); /* 5 is committed, and applied with the Ready */
+    (void)sent(r, 2);
+    snap = (struct raft_snap){ .index = 3, .term = 1, .conf = status(r).conf };
+    CHECK_EQ(raft_compacted(r, 3), ERR_OK);
+    struct raft_msg beat = { .type = RAFT_MSG_HEARTBEAT_RESP, .from = 2, .to = 1, .term = 3 };
+    struct raft_msg reject = {
+        .type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 3, .index = 4, .reject = true
+    };
+    step(r, reject);
+    CHECK_EQ(sent(r, 2).type, RAFT_MSG_SNAP);
+    CHECK_EQ(raft_compacted(r, 5), ERR_OK);
+    snap.index = 5;
+    snap.term = 3;
+    ack.from = 2;
+    ack.index = 3;
+    step(r, ack); /* installed, and the log begins behind 5 by now */
+    CHECK_EQ(sent(r, 2).type, RAFT_MSG_TYPES);
+    step(r, beat);
+    CHECK_EQ(sent(r, 2).type, RAFT_MSG_SNAP);
+    CHECK_EQ(status(r).peers[1].pending_snap, 5);
+    raft_close(r);
 }
 
 TEST(a_new_leader_commits_older_entries_only_with_its_own)

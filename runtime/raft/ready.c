@@ -13,10 +13,8 @@
 
 /* ---- Boxes -------------------------------------------------------------------------------------------------- */
 
-static err_t box_reserve(struct raft *r, struct raft_box *box, uint32_t room)
+static err_t box_grow(struct raft *r, struct raft_box *box, uint32_t room)
 {
-    if (box->cap - box->n >= room)
-        return ERR_OK;
     uint32_t cap = box->cap < 8 ? 8 : box->cap;
     while (cap < box->n + room)
         cap *= 2;
@@ -26,6 +24,11 @@ static err_t box_reserve(struct raft *r, struct raft_box *box, uint32_t room)
     box->msgs = msgs;
     box->cap = cap;
     return ERR_OK;
+}
+
+static inline err_t box_reserve(struct raft *r, struct raft_box *box, uint32_t room)
+{
+    return box->cap - box->n >= room ? ERR_OK : box_grow(r, box, room);
 }
 
 static void box_clear(struct raft *r, struct raft_box *box)
@@ -321,7 +324,7 @@ static err_t ready_reserve(struct raft *r)
     err_t rc = turn_reserve(r);
     struct raft_turn *t = r->turn;
     if (rc == ERR_OK)
-        rc = box_reserve(r, &t->given, t->out.n + t->after.n + 2);
+        rc = box_reserve(r, &t->out, t->after.n + 2);
     if (rc == ERR_OK)
         rc = box_reserve(r, &t->self, t->after.n + 2);
     if (rc == ERR_OK)
@@ -333,10 +336,7 @@ static err_t ready_reserve(struct raft *r)
 static void hand_out(struct raft_turn *t)
 {
     struct raft_answers answers = t->given_reads;
-    if (t->out.n > 0)
-        memcpy(t->given.msgs, t->out.msgs, t->out.n * sizeof *t->out.msgs);
-    t->given.n = t->out.n;
-    t->out.n = 0;
+    box_swap(&t->out, &t->given);
     box_swap(&t->after, &t->resp);
     t->given_reads = t->reads;
     t->reads = answers;
