@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # The deep tests, for as long as told: seeds, kills, power cuts, failing syncs, fuzzing.
 #
-#   scripts/test-deep.sh MINUTES      default: 60
+#   scripts/test-deep.sh MINUTES [KIND]...      default: 60 minutes of every kind
 #
 # It goes round and round the kinds below until the time is over (each of its commands repeats a round by hand), prints every count and appends them to
 # docs/deep-runs.md, so that totals grow from run to run. A round that failed ends the run with 1 and says how to repeat it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 minutes=${1:-60}
+shift || true
+kinds=" $* " # with none named: all
 case $minutes in '' | *[!0-9]*)
-    echo "usage: scripts/test-deep.sh MINUTES" >&2
+    echo "usage: scripts/test-deep.sh MINUTES [KIND]..." >&2
     exit 2
     ;;
 esac
@@ -33,6 +35,7 @@ one() {
     local kind=$1 count=$2 t0=$SECONDS code
     shift 2
     [ $SECONDS -lt $ends ] || return 0
+    [[ $kinds =~ ^\ *$ || $kinds == *" $kind "* ]] || return 0
     [ -z "${skipped[$kind]:-}" ] || return 0
     "$@" >"$logs/$kind.log" 2>&1
     code=$?
@@ -70,7 +73,7 @@ done
     [ -e docs/deep-runs.md ] || printf '# Deep runs\n\nAppended by scripts/test-deep.sh; each line is one run.\n\n| date | commit | minutes | counts | failures |\n|---|---|---|---|---|\n'
     counts=''
     for kind in raft-seeds node-seeds kill-rounds power-cuts fsyncgate flush-cuts fuzz-seconds; do
-        counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}, "
+        [ -z "${rounds[$kind]:-}${skipped[$kind]:-}" ] || counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}, "
     done
     printf '| %s | %s | %s | %s | %s |\n' "$(date -u +%F)" "$(git rev-parse --short HEAD)" $((SECONDS / 60)) "${counts%, }" $failed
 } >>docs/deep-runs.md
