@@ -469,4 +469,32 @@ TEST(a_snapshot_that_overtakes_apply_brings_the_configuration)
     raft_close(r);
 }
 
+TEST(the_election_of_a_transfer_bypasses_lease_and_pre_vote)
+{
+    unsigned flags = RAFT_PREVOTE | RAFT_CHECK_QUORUM;
+    struct raft_msg beat = { .type = RAFT_MSG_HEARTBEAT, .from = 2, .to = 1, .term = 2 };
+    struct raft *r = member(flags, 2, 0, "12");
+    step(r, beat);
+    (void)sent(r, 2);
+    step(r, (struct raft_msg){ .type = RAFT_MSG_TIMEOUT_NOW, .from = 2, .to = 1, .term = 2 });
+    struct raft_msg ask = sent(r, 3);
+    CHECK_EQ(ask.type, RAFT_MSG_VOTE);
+    CHECK_EQ(ask.term, 3);
+    CHECK(ask.forced);
+    raft_close(r);
+
+    r = member(flags, 2, 0, "12"); /* and whoever hears the leader grants it */
+    step(r, beat);
+    (void)sent(r, 2);
+    ask.from = 3;
+    ask.to = 1;
+    ask.forced = false;
+    step(r, ask);
+    CHECK_EQ(status(r).term, 2);
+    ask.forced = true;
+    step(r, ask);
+    CHECK_EQ(status(r).vote, 3);
+    raft_close(r);
+}
+
 TEST_MAIN()
