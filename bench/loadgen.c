@@ -175,8 +175,8 @@ static void begin(struct caller *c, uint64_t at)
     l->free_callers[l->idle++] = c;
 }
 
-/* Open loop: begins what is due. Answers milliseconds to the next, 0 for "now", as poll() likes it. */
-static int begin_due(struct load *l)
+/* Open loop: begins what is due. Answers nanoseconds to the next, -1 if every caller waits. */
+static int64_t begin_due(struct load *l)
 {
     uint64_t now = now_ns(), step = (uint64_t)(1e9 / l->rate);
     while (l->appointed <= now && l->idle > 0 && !l->stopping) {
@@ -187,21 +187,23 @@ static int begin_due(struct load *l)
         l->late++;
         return -1;
     }
-    return (int)((l->appointed - now) / 1000000);
+    return (int64_t)(l->appointed - now);
 }
 
 /* Lets every connection do what it can; sleeps until one of them, or the clock, has more. */
-static void drive(struct load *l, int wait_ms)
+static void drive(struct load *l, int64_t wait_ns)
 {
     struct pollfd p[CONNECTIONS_MAX];
     for (unsigned i = 0; i < l->connections; i++) {
         flotilla_process(l->db[i]);
         p[i] = (struct pollfd){ flotilla_fd(l->db[i]), flotilla_events(l->db[i]), 0 };
         int due = flotilla_timeout(l->db[i]);
-        if (due >= 0 && (wait_ms < 0 || due < wait_ms))
-            wait_ms = due;
+        if (due >= 0 && (wait_ns < 0 || due < wait_ns / 1000000))
+            wait_ns = (int64_t)due * 1000000;
     }
-    poll(p, l->connections, wait_ms);
+    /* To the nanosecond: a generator that polls in circles would take the core that the server needs. */
+    struct timespec wait = { wait_ns / 1000000000, wait_ns % 1000000000 };
+    ppoll(p, l->connections, wait_ns < 0 ? NULL : &wait, NULL);
 }
 
 static bool open_all(struct load *l)
@@ -317,10 +319,10 @@ static double own_cpu_seconds(void)
 static void run_until(struct load *l, uint64_t end)
 {
     while (!l->stopping && now_ns() < end) {
-        int wait = 100;
+        int64_t most = 100000000, wait = most;
         if (l->rate > 0)
             wait = begin_due(l);
-        drive(l, wait < 0 || wait > 100 ? 100 : wait);
+        drive(l, wait < 0 || wait > most ? most : wait);
     }
 }
 
@@ -385,7 +387,7 @@ static int run(struct load *l)
     l->measuring = false;
     l->stopping = true;
     while (l->idle < l->callers)
-        drive(l, 100);
+        drive(l, 100000000);
     print(l, seconds, server, own);
     for (unsigned i = 0; i < l->connections; i++)
         flotilla_close(l->db[i]);

@@ -60,14 +60,23 @@ until_latched() {
     [ $code -eq 3 ] || fail "$1: the writer ended with $code, not latched"
 }
 
-# refused_then_sound NAME STORE: refuses to start; told to, it starts with all that was acknowledged.
+# refused_then_sound NAME STORE: refuses to start; told to, it starts with all that was acknowledged, or says that the
+# store is damaged.
 refused_then_sound() {
     local result code
     [ -e "$2/PANIC" ] || fail "$1: no panic mark was left"
     "$program" check "$2" "$dir/acks" >/dev/null 2>"$dir/why"
     code=$?
     [ $code -eq 4 ] || fail "$1: it starts over its panic mark ($code): $(cat "$dir/why")"
-    result=$(ACCEPT_PANIC=1 "$program" check "$2" "$dir/acks" 2>"$dir/why") || fail "$1: $result $(cat "$dir/why")"
+    if ! result=$(ACCEPT_PANIC=1 "$program" check "$2" "$dir/acks" 2>"$dir/why"); then
+        # The disk may have dropped pages of the engine's own files: then the truth is that the store is damaged, and
+        # that must be said, today and tomorrow (an empty store at the second try is how data is lost).
+        grep -q 'Corruption' "$dir/why" || fail "$1: $result $(cat "$dir/why")"
+        ACCEPT_PANIC=1 "$program" check "$2" "$dir/acks" >/dev/null 2>"$dir/why" && fail "$1: damaged, then not"
+        grep -q 'Corruption' "$dir/why" || fail "$1: damaged, then $(cat "$dir/why")"
+        echo "fsyncgate: $1: stopped; marked; refused; the disk lost pages of the engine: refused as damaged, twice"
+        return
+    fi
     "$program" check "$2" "$dir/acks" >/dev/null 2>"$dir/why" || fail "$1: not even twice: $(cat "$dir/why")"
     [ "$(stat -c %s "$dir/acks")" -gt 0 ] || fail "$1: void: nothing was acknowledged before"
     echo "fsyncgate: $1: stopped ($(tail -1 "$dir/writer.err" | sed 's/.*failed write: //' | cut -c1-150)); marked; refused; $result"
