@@ -70,7 +70,7 @@ while [ $SECONDS -lt $ends ] && [ $failed -eq 0 ]; do
 done
 
 {
-    [ -e docs/deep-runs.md ] || printf '# Deep runs\n\nAppended by scripts/test-deep.sh; each line is one run.\n\n| date | commit | minutes | counts | failures |\n|---|---|---|---|---|\n'
+    [ -s docs/deep-runs.md ] || printf '# Deep runs\n\nAppended by scripts/test-deep.sh; each line is one run.\n\n| date | commit | minutes | counts | failures |\n|---|---|---|---|---|\n'
     counts=''
     for kind in raft-seeds node-seeds kill-rounds power-cuts fsyncgate flush-cuts fuzz-seconds; do
         [ -z "${rounds[$kind]:-}${skipped[$kind]:-}" ] || counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}, "

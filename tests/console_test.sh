@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 need_program
 f=$flotilla
 export XDG_STATE_HOME=$tmp/state HOME=$tmp
+export LC_ALL=C.UTF-8 # expect sends what its locale can say; a fresh machine may have none
 leave() {
     node_kill
     rm -rf "$tmp"
