@@ -201,6 +201,13 @@ static void drive(struct load *l, int64_t wait_ns)
         if (due >= 0 && (wait_ns < 0 || due < wait_ns / 1000000))
             wait_ns = (int64_t)due * 1000000;
     }
+    if (l->rate > 0 && l->idle > 0 &&
+        !l->stopping) { /* an answer that just came may have freed who is overdue */
+        uint64_t now = now_ns();
+        int64_t until = l->appointed > now ? (int64_t)(l->appointed - now) : 0;
+        if (wait_ns < 0 || until < wait_ns)
+            wait_ns = until;
+    }
     /* To the nanosecond: a generator that polls in circles would take the core that the server needs. */
     struct timespec wait = { wait_ns / 1000000000, wait_ns % 1000000000 };
     ppoll(p, l->connections, wait_ns < 0 ? NULL : &wait, NULL);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What hostile scripts cost their neighbours: GETs at 30 % of the peak rate, open loop, without and with scripts that
 # never end in four consoles; five pairs, interleaved. Prints each p99 and the median of the ratios (goal: 1.25).
+# RATE=20000 measures there instead: an open loop of single requests costs the server more than the pipelined peak.
 set -uo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -26,7 +27,7 @@ trap 'exit 130' INT TERM
 node_new "$dir" && node_start || die "the node did not start"
 load() { "$loadgen" --endpoint "$endpoint" --op get --callers 64 --connections 4 --value 128 --keys 100000 --brief "$@"; }
 peak=$(load --seconds "$each" | awk '{ printf "%d", $1 }')
-rate=$((peak * 30 / 100))
+rate=${RATE:-$((peak * 30 / 100))}
 echo "peak $peak GETs per second; measured at $rate"
 load --seconds 1 --rate "$rate" >/dev/null
 
@@ -36,7 +37,7 @@ torment() {
     while :; do
         for script in 'while true do end' 'for i = 1, 1e9 do local t = { i } end' \
             'return (("a"):rep(20000)):find((".-"):rep(20) .. "b")' 'local s = "" for i = 1, 1e7 do s = s .. i end'; do
-            "$flotilla" console --eval "$script" >/dev/null 2>&1
+            nice -n 19 "$flotilla" console --eval "$script" >/dev/null 2>&1 # its start is not what is measured
         done
     done
 }
