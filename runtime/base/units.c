@@ -26,6 +26,20 @@ enum {
     TIME_UNITS = sizeof time_units / sizeof *time_units
 };
 
+bool units_decimal(struct bytes text, uint64_t *ret)
+{
+    uint64_t x = 0;
+    if (text.len == 0)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)text.data[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(x, 10, &x) || __builtin_add_overflow(x, digit, &x))
+            return false;
+    }
+    *ret = x;
+    return true;
+}
+
 static err_t parse(const char *text, const struct unit *units, size_t count, const char *example,
                    uint64_t *ret, struct err *e)
 {

@@ -1,11 +1,11 @@
 /* Sizes and durations as people write them: "64MiB", "500ms". */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
+#include "base/buf.h"
 #include "base/err.h"
 
+/* Decimal digits and nothing else, up to 2^64 - 1; false, and `ret` as it was, for all other text. */
+bool units_decimal(struct bytes text, uint64_t *ret);
 /* A whole number and B, KiB, MiB, GiB or TiB, nothing between ("0" needs no unit). Errors name the
  * units; "64MB" is told apart from "64MiB" rather than guessed. */
 MUST_USE err_t units_parse_bytes(const char *text, uint64_t *ret, struct err *e);

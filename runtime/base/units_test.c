@@ -1,6 +1,18 @@
 #include "base/test.h"
 #include "base/units.h"
 
+TEST(units_decimal_is_digits_up_to_2_64)
+{
+    uint64_t v = 7;
+    static const char *const bad[] = {
+        "", "-1", "+1", " 1", "1 ", "0x1", "18446744073709551616", "184467440737095516150"
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(!units_decimal(BYTES(bad[i]), &v) && v == 7);
+    CHECK(units_decimal(BYTES("007"), &v) && v == 7);
+    CHECK(units_decimal(BYTES("18446744073709551615"), &v) && v == UINT64_MAX);
+}
+
 TEST(units_parse_what_people_write)
 {
     static const struct {

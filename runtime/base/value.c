@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/units.h"
+
 static void reset(struct value *v)
 {
     if (v->kind == VALUE_BYTES)
@@ -188,20 +190,6 @@ double value_get_number(const struct value *map, const char *key, double otherwi
     return v != NULL && v->kind == VALUE_NUMBER ? v->number : otherwise;
 }
 
-static bool decimal(struct bytes text, uint64_t *ret)
-{
-    uint64_t x = 0;
-    if (text.len == 0)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned digit = (unsigned)text.data[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(x, 10, &x) || __builtin_add_overflow(x, digit, &x))
-            return false;
-    }
-    *ret = x;
-    return true;
-}
-
 uint64_t value_get_u64(const struct value *map, const char *key, uint64_t otherwise)
 {
     const struct value *v = value_get(map, key);
@@ -210,7 +198,7 @@ uint64_t value_get_u64(const struct value *map, const char *key, uint64_t otherw
         return otherwise;
     if (v->kind == VALUE_U64)
         return v->u64;
-    if (v->kind == VALUE_BYTES && decimal(buf_bytes(&v->bytes), &x))
+    if (v->kind == VALUE_BYTES && units_decimal(buf_bytes(&v->bytes), &x))
         return x;
     bool whole = v->kind == VALUE_NUMBER && v->number >= 0 && v->number <= 9007199254740992.0 &&
                  v->number == (double)(uint64_t)v->number;

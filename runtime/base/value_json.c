@@ -7,35 +7,10 @@
 #include <stdlib.h>
 
 #include "base/base64.h"
+#include "base/units.h"
+#include "base/utf8.h"
 
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: whole numbers up to here are exact in a double */
-
-/* Length of the UTF-8 sequence at `s` (RFC 3629: shortest form, no surrogates, up to U+10FFFF); 0 if it is none. */
-static size_t utf8_step(const uint8_t *s, size_t len)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    if (s[0] < 0x80)
-        return 1;
-    size_t n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : s[0] >= 0xC0 ? 2 : 0;
-    if (n == 0 || s[0] > 0xF4 || n > len)
-        return 0;
-    uint32_t point = s[0] & (0x7Fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80)
-            return 0;
-        point = point << 6 | (s[i] & 0x3Fu);
-    }
-    bool valid = point >= least[n] && point <= 0x10FFFF && (point < 0xD800 || point > 0xDFFF);
-    return valid ? n : 0;
-}
-
-static bool is_utf8(struct bytes s)
-{
-    for (size_t i = 0, n; i < s.len; i += n)
-        if ((n = utf8_step(s.data + i, s.len - i)) == 0)
-            return false;
-    return true;
-}
 
 /* ---- Encoding ------------------------------------------------------------------------------ */
 
@@ -63,7 +38,7 @@ static void put_string(struct writer *w, struct bytes s)
     put(w, "\"", 1);
     size_t from = 0, i = 0;
     while (i < s.len) {
-        size_t n = utf8_step(s.data + i, s.len - i);
+        size_t n = utf8_next(bytes_from(s.data + i, s.len - i));
         if (n > 0 && s.data[i] >= 0x20 && s.data[i] != '"' && s.data[i] != '\\' &&
             s.data[i] != 0x7F) {
             i += n;
@@ -88,17 +63,23 @@ static void put_string(struct writer *w, struct bytes s)
 static void put_number(struct writer *w, double x)
 {
     char text[40];
-    if (!isfinite(x))
-        snprintf(text, sizeof text, "null");
-    else if (x == floor(x) && fabs(x) <= WHOLE_MAX)
+    if (!isfinite(x)) {
+        put_text(w, "null");
+        return;
+    }
+    if (x == floor(x) && fabs(x) <= WHOLE_MAX) {
         snprintf(text, sizeof text, "%.0f", x == 0 ? 0.0 : x);
-    else
-        for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back the same */
-            snprintf(text, sizeof text, "%.*g", digits, x);
-            if (strtod(text, NULL) == x)
-                break;
-        }
+        put_text(w, text);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) { /* the shortest that reads back the same */
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x)
+            break;
+    }
     put_text(w, text);
+    if (strpbrk(text, ".e") == NULL)
+        put_text(w, ".0"); /* above 2^53, where digits alone would read back as a u64 */
 }
 
 static void put_break(struct writer *w, int depth)
@@ -154,7 +135,7 @@ static void put_value(struct writer *w, const struct value *v, int depth)
         put_text(w, text);
         return;
     case VALUE_BYTES:
-        if (is_utf8(buf_bytes(&v->bytes))) {
+        if (utf8_is_valid(buf_bytes(&v->bytes))) {
             put_string(w, buf_bytes(&v->bytes));
             return;
         }
@@ -297,7 +278,7 @@ static err_t take_string(struct reader *r, struct buf *out)
                 return rc;
             continue;
         }
-        size_t n = utf8_step(r->at, (size_t)(r->end - r->at));
+        size_t n = utf8_next(bytes_from(r->at, (size_t)(r->end - r->at)));
         if (n == 0)
             return fault(r, "not UTF-8");
         append(out, r->at, n);
@@ -321,7 +302,8 @@ static err_t take_number(struct reader *r, struct value *ret)
 {
     const uint8_t *from = r->at;
     char text[64];
-    bool negative = take_word(r, "-"), zero = r->at < r->end && *r->at == '0', whole = true;
+    take_word(r, "-");
+    bool zero = r->at < r->end && *r->at == '0', whole = true;
     size_t digits = take_digits(r);
     if (digits == 0 || (zero && digits > 1))
         return fault(r, "no value begins like this");
@@ -342,18 +324,16 @@ static err_t take_number(struct reader *r, struct value *ret)
         return too_large(r, "digits of a number", sizeof text - 1);
     memcpy(text, from, len);
     text[len] = '\0';
+    uint64_t u;
+    /* By its digits, since a double would round: 2^53 + 1 is none. */
+    if (whole && units_decimal(bytes_from(text, len), &u) && u > (uint64_t)WHOLE_MAX) {
+        value_put_u64(ret, u);
+        return ERR_OK;
+    }
     double x = strtod(text, NULL);
     if (!isfinite(x))
         return fault(r, "a number beyond the range of a double");
-    uint64_t u = 0;
-    bool fits = whole && !negative && x > WHOLE_MAX;
-    for (size_t i = 0; fits && i < len; i++)
-        fits = !__builtin_mul_overflow(u, 10, &u) &&
-               !__builtin_add_overflow(u, (uint64_t)(text[i] - '0'), &u);
-    if (fits)
-        value_put_u64(ret, u);
-    else
-        value_put_number(ret, x);
+    value_put_number(ret, x);
     return ERR_OK;
 }
 

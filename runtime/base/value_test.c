@@ -72,6 +72,37 @@ TEST(value_u64_keeps_every_bit)
     value_free(v);
 }
 
+/* A text of a number means the same number, of the same kind, each time that it is read. */
+TEST(value_json_numbers_keep_their_kind_above_2_53)
+{
+    static const struct {
+        const char *text;
+        enum value_kind kind;
+        const char *again;
+    } rows[] = {
+        { "9007199254740992", VALUE_NUMBER, "9007199254740992" },
+        { "9007199254740993", VALUE_U64, "\"9007199254740993\"" },
+        { "-9007199254740994", VALUE_NUMBER, "-9007199254740994.0" },
+        { "9007199254740994.0", VALUE_NUMBER, "9007199254740994.0" },
+        { "11151111111111113.111", VALUE_NUMBER, "11151111111111114.0" },
+        { "1e18", VALUE_NUMBER, "1e+18" },
+        { "18446744073709551616", VALUE_NUMBER, "1.8446744073709552e+19" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err e = { 0 };
+        struct value *v = NULL;
+        struct buf out = { 0 };
+        CHECK_OK(value_from_json(BYTES(rows[i].text), &v, &e), e);
+        CHECK_EQ(v->kind, rows[i].kind);
+        CHECK_EQ(value_to_json(v, false, &out), ERR_OK);
+        CHECK_BYTES(buf_bytes(&out), BYTES(rows[i].again));
+        if (v->kind == VALUE_NUMBER)
+            check_round(rows[i].again);
+        value_free(v);
+        buf_free(&out);
+    }
+}
+
 TEST(value_json_refuses_what_is_not_json)
 {
     static const char *const bad[] = {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/units.h"
 #include "sandbox.h"
 
 static const char META[] = "script.u64", POOL[] = "script.u64.pool";
@@ -143,11 +144,8 @@ static int l_new(lua_State *L)
         return 1;
     }
     const char *s = lua_tolstring(L, 1, &len);
-    bool valid = len > 0;
-    for (size_t i = 0; valid && i < len; i++)
-        valid = s[i] >= '0' && s[i] <= '9' && !__builtin_mul_overflow(x, 10, &x) &&
-                !__builtin_add_overflow(x, (uint64_t)(s[i] - '0'), &x);
-    luaL_argcheck(L, valid, 1, "decimal digits of a number up to 2^64 - 1 are expected");
+    luaL_argcheck(L, units_decimal(bytes_from(s, len), &x), 1,
+                  "decimal digits of a number up to 2^64 - 1 are expected");
     script_u64_push(L, x);
     return 1;
 }
