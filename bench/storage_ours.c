@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/err.h"
+#include "base/pb.h"
 #include "storage/store.h"
 #include "uv/world.h"
 
@@ -40,35 +41,16 @@ static void *tend(void *argument)
 
 /* ---- Requests, as a client would send them ----------------------------------------------------------------------- */
 
-static uint8_t *put_varint(uint8_t *to, uint64_t n)
-{
-    for (; n >= 0x80; n >>= 7)
-        *to++ = (uint8_t)(n | 0x80);
-    *to++ = (uint8_t)n;
-    return to;
-}
-
-static uint8_t *put_bytes(uint8_t *to, uint8_t field, const uint8_t *from, size_t len)
-{
-    *to++ = (uint8_t)(field << 3 | 2);
-    to = put_varint(to, len);
-    memcpy(to, from, len);
-    return to + len;
-}
-
 /* A RawPutRequest or CasRequest. */
 static size_t encode(const struct bench_case *what, const uint8_t *key, uint64_t expected,
                      const uint8_t *value, uint8_t out[BODY_MAX])
 {
+    bool cas = what->op == BENCH_CAS;
     uint8_t *to = out;
-    *to++ = 2 << 3;
-    to = put_varint(to, NAMESPACE);
-    to = put_bytes(to, 3, key, BENCH_KEY);
-    if (what->op == BENCH_CAS) {
-        *to++ = 4 << 3;
-        to = put_varint(to, expected);
-    }
-    to = put_bytes(to, what->op == BENCH_CAS ? 5 : 4, value, BENCH_VALUE);
+    pb_put_u64(&to, 2, NAMESPACE);
+    pb_put_bytes(&to, 3, bytes_from(key, BENCH_KEY));
+    pb_put_u64(&to, 4, cas ? expected : 0);
+    pb_put_bytes(&to, cas ? 5 : 4, bytes_from(value, BENCH_VALUE));
     return (size_t)(to - out);
 }
 

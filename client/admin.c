@@ -37,14 +37,14 @@ static struct client_op *request(uint16_t method, unsigned flags, const struct t
                                  size_t n, uint32_t number_field, uint64_t number,
                                  struct flotilla_error *error)
 {
-    size_t size = net_pb_u64_size(number_field, number);
+    size_t size = pb_u64_size(number_field, number);
     for (size_t i = 0; i < n; i++) {
         if (fields[i].text.len > TEXT_MAX) {
             client_error(error, FLOTILLA_TOO_LARGE, "the text has %zu bytes, at most %d go",
                          fields[i].text.len, (int)TEXT_MAX);
             return NULL;
         }
-        size += net_pb_bytes_size(fields[i].number, fields[i].text.len);
+        size += pb_bytes_size(fields[i].number, fields[i].text.len);
     }
     struct client_op *op = client_op_new(method, flags, size);
     if (op == NULL) {
@@ -53,8 +53,8 @@ static struct client_op *request(uint16_t method, unsigned flags, const struct t
     }
     uint8_t *at = client_op_body(op);
     for (size_t i = 0; i < n; i++)
-        net_pb_put_bytes(&at, fields[i].number, fields[i].text);
-    net_pb_put_u64(&at, number_field, number);
+        pb_put_bytes(&at, fields[i].number, fields[i].text);
+    pb_put_u64(&at, number_field, number);
     op->finish = finish_exchange;
     return op;
 }
@@ -162,17 +162,16 @@ int flotilla_namespace_list(struct flotilla *f, struct flotilla_namespace **ret,
     client_error_clear(error);
     struct exchange x = { 0 };
     int rc = run(f, request(NET_LIST_NAMESPACES, 0, NULL, 0, 9, 0, error), &x, error);
-    struct net_pb_field field;
+    struct pb_field field;
     size_t n = 0;
-    for (struct bytes in = buf_bytes(&x.body);
-         rc == FLOTILLA_OK && net_pb_next(&in, &field) == ERR_OK;)
+    for (struct bytes in = buf_bytes(&x.body); rc == FLOTILLA_OK && pb_next(&in, &field);)
         n += field.number == 2;
     struct flotilla_namespace *all = rc == FLOTILLA_OK ? calloc(n + 1, sizeof *all) : NULL;
     if (rc == FLOTILLA_OK && all == NULL)
         rc = client_error(error, FLOTILLA_RESOURCE_EXHAUSTED, "no memory for %zu namespaces", n);
     if (rc == FLOTILLA_OK) {
         n = 0;
-        for (struct bytes in = buf_bytes(&x.body); net_pb_next(&in, &field) == ERR_OK;)
+        for (struct bytes in = buf_bytes(&x.body); pb_next(&in, &field);)
             if (field.number == 2)
                 all[n++] = namespace_of(field.bytes);
         *ret = all;
@@ -269,9 +268,9 @@ int flotilla_console_complete(struct flotilla *f, const char *text, uint32_t *st
     struct text_field fields[] = { { 1, BYTES(text) } };
     int rc = run(f, request(NET_CONSOLE_COMPLETE, 0, fields, 1, 9, 0, error), &x, error);
     struct bytes body = buf_bytes(&x.body);
-    struct net_pb_field field;
+    struct pb_field field;
     size_t n = 0, size = 0;
-    for (struct bytes in = body; net_pb_next(&in, &field) == ERR_OK;)
+    for (struct bytes in = body; pb_next(&in, &field);)
         if (field.number == 3) {
             n++;
             size += field.bytes.len + 1;
@@ -282,7 +281,7 @@ int flotilla_console_complete(struct flotilla *f, const char *text, uint32_t *st
     if (rc == FLOTILLA_OK) {
         char *at = (char *)(list + n + 1);
         n = 0;
-        for (struct bytes in = body; net_pb_next(&in, &field) == ERR_OK;)
+        for (struct bytes in = body; pb_next(&in, &field);)
             if (field.number == 3) {
                 list[n++] = at;
                 memcpy(at, field.bytes.len > 0 ? (const void *)field.bytes.data : "",

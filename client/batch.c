@@ -79,27 +79,27 @@ static int add(struct flotilla_batch *b, const struct command *c)
 {
     if (c->key.len == 0)
         return FLOTILLA_INVALID_ARGUMENT;
-    size_t request = net_pb_u64_size(2, c->ns) + net_pb_bytes_size(3, c->key.len) +
-                     (c->conditional ? net_pb_u64_size(4, 1) : 0) +
-                     net_pb_u64_size(c->expected_field, c->expected) +
-                     net_pb_bytes_size(c->value_field, c->value.len);
-    size_t command = net_pb_head_size(c->number, request) + request;
-    size_t size = net_pb_head_size(2, command) + command;
+    size_t request = pb_u64_size(2, c->ns) + pb_bytes_size(3, c->key.len) +
+                     (c->conditional ? pb_u64_size(4, 1) : 0) +
+                     pb_u64_size(c->expected_field, c->expected) +
+                     pb_bytes_size(c->value_field, c->value.len);
+    size_t command = pb_head_size(c->number, request) + request;
+    size_t size = pb_head_size(2, command) + command;
     if (size > CLIENT_BATCH_MAX || b->wire.len > CLIENT_BATCH_MAX - size)
         return FLOTILLA_TOO_LARGE;
     uint8_t *at = buf_reserve(&b->wire, size);
     if (at == NULL || !reserve_outcome(b))
         return FLOTILLA_RESOURCE_EXHAUSTED;
     const uint8_t *end = at + size;
-    net_pb_put_head(&at, 2, command);
-    net_pb_put_head(&at, c->number, request);
-    net_pb_put_u64(&at, 2, c->ns);
-    net_pb_put_bytes(&at, 3, c->key);
+    pb_put_head(&at, 2, command);
+    pb_put_head(&at, c->number, request);
+    pb_put_u64(&at, 2, c->ns);
+    pb_put_bytes(&at, 3, c->key);
     if (c->conditional)
-        net_pb_put_u64(&at, 4, 1);
-    net_pb_put_u64(&at, c->expected_field,
-                   c->expected); /* 4 of a CAS, 5 of a delete: before or behind its value */
-    net_pb_put_bytes(&at, c->value_field, c->value);
+        pb_put_u64(&at, 4, 1);
+    pb_put_u64(&at, c->expected_field,
+               c->expected); /* 4 of a CAS, 5 of a delete: before or behind its value */
+    pb_put_bytes(&at, c->value_field, c->value);
     assert(at == end);
     b->wire.len += size;
     b->count++;
@@ -176,12 +176,12 @@ static bool read_outcome(struct bytes in, struct outcome *ret)
 
 bool client_batch_fill(struct flotilla_batch *b, struct bytes response)
 {
-    struct net_pb_field f;
+    struct pb_field f;
     size_t n = 0;
-    while (net_pb_next(&response, &f) == ERR_OK) {
+    while (pb_next(&response, &f)) {
         if (f.number != 2)
             continue;
-        if (n == b->count || f.type != NET_PB_BYTES || !read_outcome(f.bytes, &b->outcomes[n]))
+        if (n == b->count || f.type != PB_BYTES || !read_outcome(f.bytes, &b->outcomes[n]))
             return false;
         n++;
     }

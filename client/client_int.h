@@ -14,10 +14,11 @@
 #include <netdb.h>
 
 #include "base/list.h"
+#include "base/pb.h"
 #include "base/prng.h"
 #include "flotilla/client.h"
 #include "net/frame.h"
-#include "net/pb.h"
+#include "net/status.h"
 
 enum {
     CLIENT_TIMEOUT_MS = 10000,

@@ -30,8 +30,8 @@ static void take_one_and_part(struct fake *s)
     uint8_t body[64], *at = body;
     if (!fake_hello(s) || !fake_request(s, &f))
         return;
-    net_pb_put_u64(&at, 1, ERR_UNAVAILABLE);
-    net_pb_put_bytes(&at, 2, BYTES("stopping"));
+    pb_put_u64(&at, 1, ERR_UNAVAILABLE);
+    pb_put_bytes(&at, 2, BYTES("stopping"));
     farewell.body = bytes_from(body, (size_t)(at - body));
     CHECK_EQ(net_frame_append(&wire, &farewell), ERR_OK);
     fake_send(s, buf_bytes(&wire));

@@ -207,11 +207,11 @@ static bool send_control(struct flotilla *f, enum net_frame_kind kind, uint16_t 
 static void say_hello(struct flotilla *f, uint64_t now)
 {
     uint8_t body[160], *at = body;
-    net_pb_put_u64(&at, 1, 1);
-    net_pb_put_u64(&at, 2, 1);
+    pb_put_u64(&at, 1, 1);
+    pb_put_u64(&at, 2, 1);
     if (f->have_cluster_id)
-        net_pb_put_bytes(&at, 3, bytes_from(f->cluster_id, sizeof f->cluster_id));
-    net_pb_put_bytes(&at, 4, BYTES(f->identity));
+        pb_put_bytes(&at, 3, bytes_from(f->cluster_id, sizeof f->cluster_id));
+    pb_put_bytes(&at, 4, BYTES(f->identity));
     f->state = CLIENT_HELLO;
     if (!send_control(f, NET_FRAME_REQUEST, NET_HELLO, 0, 0,
                       bytes_from(body, (size_t)(at - body)))) {

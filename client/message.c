@@ -9,17 +9,16 @@ enum { KEY_MAX = 4096, VALUE_MAX = 1024 * 1024, TSO_COUNT_MAX = 1 << 18 };
 
 bool client_message_valid(struct bytes message)
 {
-    struct net_pb_field f;
-    err_t rc;
-    while ((rc = net_pb_next(&message, &f)) == ERR_OK) {}
-    return rc == ERR_SHORT;
+    struct pb_field f;
+    while (pb_next(&message, &f)) {}
+    return message.len == 0;
 }
 
-static bool find(struct bytes message, uint32_t number, struct net_pb_field *ret)
+static bool find(struct bytes message, uint32_t number, struct pb_field *ret)
 {
     bool found = false;
-    struct net_pb_field f;
-    while (net_pb_next(&message, &f) == ERR_OK)
+    struct pb_field f;
+    while (pb_next(&message, &f))
         if (f.number == number) {
             *ret = f; /* the last one counts */
             found = true;
@@ -29,13 +28,13 @@ static bool find(struct bytes message, uint32_t number, struct net_pb_field *ret
 
 uint64_t client_message_u64(struct bytes message, uint32_t number)
 {
-    struct net_pb_field f;
-    return find(message, number, &f) ? f.number_value : 0;
+    struct pb_field f;
+    return find(message, number, &f) ? f.value : 0;
 }
 
 struct bytes client_message_bytes(struct bytes message, uint32_t number)
 {
-    struct net_pb_field f;
+    struct pb_field f;
     return find(message, number, &f) ? f.bytes : (struct bytes){ 0 };
 }
 
@@ -103,13 +102,12 @@ static size_t tail_size(const struct flotilla_op *op)
 {
     switch (op->kind) {
     case FLOTILLA_OP_RAW_PUT:
-        return net_pb_bytes_size(4, op->value.len);
+        return pb_bytes_size(4, op->value.len);
     case FLOTILLA_OP_CAS_PUT:
-        return net_pb_u64_size(4, op->expected) + net_pb_bytes_size(5, op->value.len) +
-               net_pb_u64_size(6, op->want_current);
+        return pb_u64_size(4, op->expected) + pb_bytes_size(5, op->value.len) +
+               pb_u64_size(6, op->want_current);
     case FLOTILLA_OP_CAS_DELETE:
-        return net_pb_u64_size(4, op->conditional) +
-               net_pb_u64_size(5, op->conditional ? op->expected : 0);
+        return pb_u64_size(4, op->conditional) + pb_u64_size(5, op->conditional ? op->expected : 0);
     default:
         return 0;
     }
@@ -118,24 +116,24 @@ static size_t tail_size(const struct flotilla_op *op)
 static void put_tail(uint8_t **at, const struct flotilla_op *op)
 {
     if (op->kind == FLOTILLA_OP_RAW_PUT) {
-        net_pb_put_bytes(at, 4, client_bytes(op->value));
+        pb_put_bytes(at, 4, client_bytes(op->value));
     } else if (op->kind == FLOTILLA_OP_CAS_PUT) {
-        net_pb_put_u64(at, 4, op->expected);
-        net_pb_put_bytes(at, 5, client_bytes(op->value));
-        net_pb_put_u64(at, 6, op->want_current);
+        pb_put_u64(at, 4, op->expected);
+        pb_put_bytes(at, 5, client_bytes(op->value));
+        pb_put_u64(at, 6, op->want_current);
     } else if (op->kind == FLOTILLA_OP_CAS_DELETE) {
-        net_pb_put_u64(at, 4, op->conditional);
-        net_pb_put_u64(at, 5, op->conditional ? op->expected : 0);
+        pb_put_u64(at, 4, op->conditional);
+        pb_put_u64(at, 5, op->conditional ? op->expected : 0);
     }
 }
 
 static size_t body_size(const struct flotilla_op *op)
 {
     if (op->kind == FLOTILLA_OP_GET_TSO)
-        return net_pb_u64_size(1, op->count);
+        return pb_u64_size(1, op->count);
     if (op->kind == FLOTILLA_OP_BATCH)
         return client_batch_bytes(op->batch).len;
-    return net_pb_u64_size(2, op->ns) + net_pb_bytes_size(3, op->key.len) + tail_size(op);
+    return pb_u64_size(2, op->ns) + pb_bytes_size(3, op->key.len) + tail_size(op);
 }
 
 struct client_op *client_message_request(const struct flotilla_op *op, struct flotilla_error *error)
@@ -154,12 +152,12 @@ struct client_op *client_message_request(const struct flotilla_op *op, struct fl
     request->batch = op->batch;
     uint8_t *at = client_op_body(request);
     if (op->kind == FLOTILLA_OP_GET_TSO) {
-        net_pb_put_u64(&at, 1, op->count);
+        pb_put_u64(&at, 1, op->count);
     } else if (op->kind == FLOTILLA_OP_BATCH) {
         put_bytes(&at, client_batch_bytes(op->batch));
     } else {
-        net_pb_put_u64(&at, 2, op->ns);
-        net_pb_put_bytes(&at, 3, client_bytes(op->key));
+        pb_put_u64(&at, 2, op->ns);
+        pb_put_bytes(&at, 3, client_bytes(op->key));
         put_tail(&at, op);
     }
     assert(at == client_op_body(request) + size);
@@ -209,18 +207,18 @@ bool client_message_result(const struct client_op *op, const struct client_reply
     }
     struct shape shape = shape_of(op->kind);
     struct bytes in = reply->body;
-    struct net_pb_field f;
-    while (net_pb_next(&in, &f) == ERR_OK) { /* whole, or its status had not been found */
+    struct pb_field f;
+    while (pb_next(&in, &f)) { /* whole, or its status had not been found */
         if (f.number == shape.found)
-            ret->found = f.number_value != 0;
+            ret->found = f.value != 0;
         else if (f.number == shape.version)
-            ret->version = f.number_value;
+            ret->version = f.value;
         else if (f.number == shape.value)
             ret->value = flotilla_bytes(f.bytes.data, f.bytes.len);
         else if (f.number == shape.hlc)
-            ret->hlc = f.number_value;
+            ret->hlc = f.value;
         else if (f.number == shape.first)
-            ret->first = f.number_value;
+            ret->first = f.value;
     }
     if (ret->found && ret->value.data == NULL)
         ret->value = flotilla_bytes("", 0); /* an empty value is not an absent one */

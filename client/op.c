@@ -163,17 +163,16 @@ static bool again_later(struct flotilla *f, struct client_op *op, const struct c
 static bool read_status(const struct net_frame *frame, struct net_status *ret)
 {
     struct bytes in = frame->body;
-    struct net_pb_field field;
+    struct pb_field field;
     bool found = false;
-    err_t rc;
-    while ((rc = net_pb_next(&in, &field)) == ERR_OK) {
+    while (pb_next(&in, &field)) {
         if (field.number != 1)
             continue;
-        if (found || field.type != NET_PB_BYTES || net_status_read(field.bytes, ret) != ERR_OK)
+        if (found || field.type != PB_BYTES || net_status_read(field.bytes, ret) != ERR_OK)
             return false;
         found = true;
     }
-    return found && rc == ERR_SHORT;
+    return found && in.len == 0;
 }
 
 void client_op_answer(struct flotilla *f, struct client_op *op, const struct net_frame *frame)

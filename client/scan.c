@@ -42,21 +42,21 @@ static void finish_page(struct client_op *op, const struct client_reply *reply)
 static int ask(struct flotilla_scan *s, struct flotilla_error *error)
 {
     uint32_t limit = s->limited && s->left < s->page ? (uint32_t)s->left : s->page;
-    size_t size = net_pb_u64_size(2, s->ns) + net_pb_bytes_size(3, s->start.len) +
-                  (s->bounded ? net_pb_bytes_size(4, s->end.len) : net_pb_u64_size(5, 1)) +
-                  net_pb_u64_size(6, limit) + net_pb_u64_size(7, s->keys_only);
+    size_t size = pb_u64_size(2, s->ns) + pb_bytes_size(3, s->start.len) +
+                  (s->bounded ? pb_bytes_size(4, s->end.len) : pb_u64_size(5, 1)) +
+                  pb_u64_size(6, limit) + pb_u64_size(7, s->keys_only);
     struct client_op *op = client_op_new(s->method, 0, size);
     if (op == NULL)
         return client_error(error, FLOTILLA_RESOURCE_EXHAUSTED, "no memory for a request");
     uint8_t *at = client_op_body(op);
-    net_pb_put_u64(&at, 2, s->ns);
-    net_pb_put_bytes(&at, 3, buf_bytes(&s->start));
+    pb_put_u64(&at, 2, s->ns);
+    pb_put_bytes(&at, 3, buf_bytes(&s->start));
     if (s->bounded)
-        net_pb_put_bytes(&at, 4, buf_bytes(&s->end));
+        pb_put_bytes(&at, 4, buf_bytes(&s->end));
     else
-        net_pb_put_u64(&at, 5, 1);
-    net_pb_put_u64(&at, 6, limit);
-    net_pb_put_u64(&at, 7, s->keys_only);
+        pb_put_u64(&at, 5, 1);
+    pb_put_u64(&at, 6, limit);
+    pb_put_u64(&at, 7, s->keys_only);
     op->finish = finish_page;
     buf_clear(&s->response);
     struct page_call c = { .scan = s };
@@ -139,9 +139,9 @@ bool flotilla_scan_next(struct flotilla_scan *s, struct flotilla_row *row,
 {
     client_error_clear(error);
     while (!s->limited || s->left > 0) {
-        struct net_pb_field f;
-        while (net_pb_next(&s->at, &f) == ERR_OK) {
-            if (f.number != 2 || f.type != NET_PB_BYTES)
+        struct pb_field f;
+        while (pb_next(&s->at, &f)) {
+            if (f.number != 2 || f.type != PB_BYTES)
                 continue;
             if (!client_message_valid(f.bytes)) {
                 client_error(error, FLOTILLA_INTERNAL, "a row of the server's page cannot be read");

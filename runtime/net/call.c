@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "pb.h"
+#include "net/status.h"
 
 enum { IDLE_CALLS_MAX = 1024 };
 

@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "pb.h"
-
 static const uint64_t ms = 1000000;
 
 /* ---- Receiving ---------------------------------------------------------------------------------------------- */

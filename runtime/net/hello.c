@@ -10,7 +10,8 @@
 
 #include <stdio.h>
 
-#include "pb.h"
+#include "base/pb.h"
+#include "net/status.h"
 
 enum { PROTOCOL_MIN = 1, PROTOCOL_MAX = 1, IDENTITY_SHOWN = 64 };
 
@@ -22,20 +23,19 @@ struct hello {
 static err_t hello_read(struct bytes body, struct hello *ret)
 {
     struct hello h = { 0 };
-    struct net_pb_field f;
-    err_t rc;
-    while ((rc = net_pb_next(&body, &f)) == ERR_OK) {
-        if (f.number == 1 && f.type == NET_PB_VARINT)
-            h.protocol_min = f.number_value;
-        else if (f.number == 2 && f.type == NET_PB_VARINT)
-            h.protocol_max = f.number_value;
-        else if (f.number == 3 && f.type == NET_PB_BYTES)
+    struct pb_field f;
+    while (pb_next(&body, &f)) {
+        if (f.number == 1 && f.type == PB_VARINT)
+            h.protocol_min = f.value;
+        else if (f.number == 2 && f.type == PB_VARINT)
+            h.protocol_max = f.value;
+        else if (f.number == 3 && f.type == PB_BYTES)
             h.cluster_id = f.bytes;
-        else if (f.number == 4 && f.type == NET_PB_BYTES)
+        else if (f.number == 4 && f.type == PB_BYTES)
             h.identity = f.bytes;
     }
-    if (rc != ERR_SHORT)
-        return rc;
+    if (body.len != 0)
+        return ERR_CORRUPTION;
     *ret = h;
     return ERR_OK;
 }
@@ -81,13 +81,13 @@ static void answer(struct net_conn *c, uint64_t id, err_t rc, const char *why)
         return;
     }
     uint8_t *at = body.data + body.len;
-    net_pb_put_u64(&at, 2, PROTOCOL_MAX);
-    net_pb_put_bytes(&at, 3, buf_bytes(&s->cluster_id));
-    net_pb_put_u64(&at, 4, s->node_id);
-    net_pb_put_bytes(&at, 5, buf_bytes(&s->identity));
-    net_pb_put_u64(&at, 7, l->frame_max);
-    net_pb_put_u64(&at, 8, l->inflight_max);
-    net_pb_put_u64(&at, 9, l->idle_ms);
+    pb_put_u64(&at, 2, PROTOCOL_MAX);
+    pb_put_bytes(&at, 3, buf_bytes(&s->cluster_id));
+    pb_put_u64(&at, 4, s->node_id);
+    pb_put_bytes(&at, 5, buf_bytes(&s->identity));
+    pb_put_u64(&at, 7, l->frame_max);
+    pb_put_u64(&at, 8, l->inflight_max);
+    pb_put_u64(&at, 9, l->idle_ms);
     body.len = (size_t)(at - body.data);
     struct net_frame f = { .kind = NET_FRAME_RESPONSE, .method = NET_HELLO, .request_id = id };
     net_out_frame_owned(c, &f, &body);
@@ -130,8 +130,8 @@ void net_hello_refuse(struct net_conn *c, err_t rc, const char *message)
     struct buf body = { 0 };
     if (net_status_append(&body, rc, message, 0) == ERR_OK) {
         struct bytes whole = buf_bytes(&body), status;
-        struct net_pb_field field;
-        status = net_pb_next(&whole, &field) == ERR_OK ? field.bytes : (struct bytes){ 0 };
+        struct pb_field field;
+        status = pb_next(&whole, &field) ? field.bytes : (struct bytes){ 0 };
         net_out_frame(c, &(struct net_frame){ .kind = NET_FRAME_ERROR, .body = status });
     }
     buf_free(&body);

@@ -64,18 +64,18 @@ TEST(net_server_hello_tells_who_it_is)
     begin(2, limits_small());
     struct peer p;
     struct net_frame frame;
-    struct net_pb_field field;
+    struct pb_field field;
     uint64_t protocol = 0, node = 0, frame_max = 0, inflight = 0;
     struct bytes cluster = { 0 };
     peer_connect(&p, f);
     peer_send_hello(&p, 1, (struct bytes){ 0 }); /* a client that was given an address alone */
     WAIT(peer_frame(&p, &frame));
-    while (net_pb_next(&frame.body, &field) == ERR_OK) {
-        protocol = field.number == 2 ? field.number_value : protocol;
+    while (pb_next(&frame.body, &field)) {
+        protocol = field.number == 2 ? field.value : protocol;
         cluster = field.number == 3 ? field.bytes : cluster;
-        node = field.number == 4 ? field.number_value : node;
-        frame_max = field.number == 7 ? field.number_value : frame_max;
-        inflight = field.number == 8 ? field.number_value : inflight;
+        node = field.number == 4 ? field.value : node;
+        frame_max = field.number == 7 ? field.value : frame_max;
+        inflight = field.number == 8 ? field.value : inflight;
     }
     CHECK_EQ(protocol, 1);
     CHECK_BYTES(cluster, bytes_from(cluster_ours, 16));

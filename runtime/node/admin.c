@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "wire.h"
+#include "base/pb.h"
 
 struct node_admin {
     struct node_calls *calls;
@@ -29,7 +29,7 @@ static void verb_done(void *user, err_t rc, struct bytes result)
         rc = ERR_INVALID_ARGUMENT;
     node_put_status(&reply, 1, rc, rc != ERR_OK ? result : (struct bytes){ 0 }, 0);
     if (rc == ERR_OK)
-        wire_put_bytes(&reply, 2, result);
+        pb_append_bytes(&reply, 2, result);
     node_call_reply(&op->call, rc, &reply);
     buf_free(&reply);
     op->owner->under_way--;
@@ -41,12 +41,12 @@ static void handle(void *user, struct net_call *net)
     struct node_admin *a = user;
     struct node_call call;
     struct bytes in = net_call_body(net), verb = { 0 }, arguments = BYTES("{}");
-    struct wire_field f;
+    struct pb_field f;
     node_call_begin(&call, a->calls, a->counts, net);
-    while (wire_next(&in, &f)) {
-        if (f.type == WIRE_BYTES && f.number == 1)
+    while (pb_next(&in, &f)) {
+        if (f.type == PB_BYTES && f.number == 1)
             verb = f.bytes;
-        if (f.type == WIRE_BYTES && f.number == 2 && f.bytes.len > 0)
+        if (f.type == PB_BYTES && f.number == 2 && f.bytes.len > 0)
             arguments = f.bytes;
     }
     if (in.len != 0 || verb.len == 0 || verb.len > VERB_MAX || arguments.len > ARGUMENTS_MAX) {

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "wire.h"
+#include "base/pb.h"
 
 enum { SMALL_REPLY = 4096 }; /* bytes up to which copying is cheaper than allocating */
 
@@ -45,14 +45,11 @@ void node_put_status(struct buf *b, uint32_t number, err_t rc, struct bytes mess
                      uint32_t backoff_ms)
 {
     unsigned code = (unsigned)err_to_wire(rc);
-    size_t len = wire_size_u64(1, code) + wire_size_u64(4, backoff_ms);
-    if (message.len > 0)
-        len += wire_size_bytes(2, message.len);
-    wire_put_header(b, number, len);
-    wire_put_u64(b, 1, code);
-    if (message.len > 0)
-        wire_put_bytes(b, 2, message);
-    wire_put_u64(b, 4, backoff_ms);
+    size_t len = pb_u64_size(1, code) + pb_bytes_size(2, message.len) + pb_u64_size(4, backoff_ms);
+    pb_append_head(b, number, len);
+    pb_append_u64(b, 1, code);
+    pb_append_bytes(b, 2, message);
+    pb_append_u64(b, 4, backoff_ms);
 }
 
 void node_call_fail(struct node_call *c, err_t rc, const char *message, uint32_t backoff_ms)
@@ -67,13 +64,13 @@ void node_call_too_large(struct node_call *c, const char *message, const char *l
                          uint64_t have)
 {
     struct buf detail = { 0 }, status = { 0 }, body = { 0 };
-    wire_put_bytes(&detail, 1, BYTES(limit));
-    wire_put_u64(&detail, 2, max);
-    wire_put_u64(&detail, 3, have);
-    wire_put_u64(&status, 1, ERR_TOO_LARGE);
-    wire_put_bytes(&status, 2, BYTES(message));
-    wire_put_bytes(&status, 5, buf_bytes(&detail));
-    wire_put_bytes(&body, 1, buf_bytes(&status));
+    pb_append_bytes(&detail, 1, BYTES(limit));
+    pb_append_u64(&detail, 2, max);
+    pb_append_u64(&detail, 3, have);
+    pb_append_u64(&status, 1, ERR_TOO_LARGE);
+    pb_append_bytes(&status, 2, BYTES(message));
+    pb_append_item(&status, 5, buf_bytes(&detail));
+    pb_append_item(&body, 1, buf_bytes(&status));
     buf_free(&detail);
     buf_free(&status);
     node_call_reply(c, ERR_TOO_LARGE, &body);

@@ -17,7 +17,7 @@
 
 #include "base/container.h"
 #include "net/rpc.h"
-#include "wire.h"
+#include "base/pb.h"
 
 enum { TEXT_MAX = 1 << 20, FORMAT_MAX = 16, MORE_CONNECTIONS = 8 };
 
@@ -142,10 +142,9 @@ static void answered(struct session *s, struct buf *body)
 static void put_status(struct buf *body, err_t rc, struct bytes message)
 {
     struct buf status = { 0 };
-    wire_put_u64(&status, 1, (uint64_t)err_to_wire(rc));
-    if (message.len > 0)
-        wire_put_bytes(&status, 2, message);
-    wire_put_bytes(body, 1, buf_bytes(&status));
+    pb_append_u64(&status, 1, (uint64_t)err_to_wire(rc));
+    pb_append_bytes(&status, 2, message);
+    pb_append_item(body, 1, buf_bytes(&status));
     buf_free(&status);
 }
 
@@ -159,11 +158,11 @@ static void eval_done(void *user, const struct script_answer *answer)
                : answer->rc == ERR_SCRIPT ? ERR_INVALID_ARGUMENT
                                           : answer->rc;
     put_status(&body, rc, failed ? answer->output : (struct bytes){ 0 });
-    if (!failed && !answer->incomplete && answer->output.len > 0)
-        wire_put_bytes(&body, 2, answer->output);
-    wire_put_bool(&body, 3, answer->incomplete);
-    wire_put_u64(&body, 4, answer->elapsed_ns / 1000);
-    wire_put_u64(&body, 5, answer->instructions);
+    if (!failed && !answer->incomplete)
+        pb_append_bytes(&body, 2, answer->output);
+    pb_append_u64(&body, 3, answer->incomplete);
+    pb_append_u64(&body, 4, answer->elapsed_ns / 1000);
+    pb_append_u64(&body, 5, answer->instructions);
     answered(s, &body);
 }
 
@@ -172,13 +171,13 @@ static void handle_eval(void *user, struct net_call *call)
     struct node_console *c = user;
     struct bytes in = net_call_body(call), text = { 0 }, format = BYTES("table");
     uint64_t budget_ms = 0;
-    struct wire_field f;
-    while (wire_next(&in, &f)) {
-        if (f.type == WIRE_BYTES && f.number == 1)
+    struct pb_field f;
+    while (pb_next(&in, &f)) {
+        if (f.type == PB_BYTES && f.number == 1)
             text = f.bytes;
-        else if (f.type == WIRE_BYTES && f.number == 2 && f.bytes.len > 0)
+        else if (f.type == PB_BYTES && f.number == 2 && f.bytes.len > 0)
             format = f.bytes;
-        else if (f.type == WIRE_VARINT && f.number == 3)
+        else if (f.type == PB_VARINT && f.number == 3)
             budget_ms = f.value;
     }
     if (in.len != 0 || text.len > TEXT_MAX) {
@@ -206,9 +205,9 @@ static void complete_done(void *user, size_t start, const struct bytes *words, s
 {
     struct buf body = { 0 };
     put_status(&body, ERR_OK, (struct bytes){ 0 });
-    wire_put_u64(&body, 2, start);
+    pb_append_u64(&body, 2, start);
     for (size_t i = 0; i < count; i++)
-        wire_put_bytes(&body, 3, words[i]);
+        pb_append_item(&body, 3, words[i]);
     answered(user, &body);
 }
 
@@ -216,9 +215,9 @@ static void handle_complete(void *user, struct net_call *call)
 {
     struct node_console *c = user;
     struct bytes in = net_call_body(call), text = { 0 };
-    struct wire_field f;
-    while (wire_next(&in, &f))
-        if (f.type == WIRE_BYTES && f.number == 1)
+    struct pb_field f;
+    while (pb_next(&in, &f))
+        if (f.type == PB_BYTES && f.number == 1)
             text = f.bytes;
     if (in.len != 0 || text.len > TEXT_MAX) {
         net_call_fail(call, ERR_INVALID_ARGUMENT, "a statement has at most 1 MiB");

@@ -79,12 +79,12 @@ err_t kv_check_namespace(struct kv *kv, uint32_t id, struct err *e)
 
 err_t kv_context(struct bytes in, struct region_context *ret, struct err *e)
 {
-    struct wire_field f;
+    struct pb_field f;
     *ret = (struct region_context){ 0 };
-    while (wire_next(&in, &f)) {
+    while (pb_next(&in, &f)) {
         uint64_t *to[] = { &ret->region_id, &ret->conf_ver, &ret->version, &ret->peer_id,
                            &ret->hlc };
-        if (f.number <= sizeof to / sizeof *to && f.type == WIRE_VARINT)
+        if (f.number <= sizeof to / sizeof *to && f.type == PB_VARINT)
             *to[f.number - 1] = f.value;
     }
     if (in.len != 0)
@@ -108,18 +108,18 @@ static void put_conflict(struct buf *b, const struct storage_result *result,
         snprintf(text, sizeof text, "the key is at version %llu, not %llu",
                  (unsigned long long)result->version,
                  (unsigned long long)command->expected_version);
-    wire_put_u64(b, 1, ERR_CONFLICT);
-    wire_put_bytes(b, 2, BYTES(text));
-    size_t len = wire_size_u64(1, result->version) + wire_size_u64(2, result->absent) +
-                 wire_size_u64(4, result->has_value);
+    pb_append_u64(b, 1, ERR_CONFLICT);
+    pb_append_bytes(b, 2, BYTES(text));
+    size_t len = pb_u64_size(1, result->version) + pb_u64_size(2, result->absent) +
+                 pb_u64_size(4, result->has_value);
     if (result->has_value)
-        len += wire_size_bytes(3, result->value.len);
-    wire_put_header(b, 3, len);
-    wire_put_u64(b, 1, result->version);
-    wire_put_bool(b, 2, result->absent);
+        len += pb_item_size(3, result->value.len);
+    pb_append_head(b, 3, len);
+    pb_append_u64(b, 1, result->version);
+    pb_append_u64(b, 2, result->absent);
     if (result->has_value)
-        wire_put_bytes(b, 3, buf_bytes(&result->value));
-    wire_put_bool(b, 4, result->has_value);
+        pb_append_item(b, 3, buf_bytes(&result->value));
+    pb_append_u64(b, 4, result->has_value);
 }
 
 void kv_put_result(struct buf *b, uint32_t number, const struct storage_result *result,
@@ -132,7 +132,7 @@ void kv_put_result(struct buf *b, uint32_t number, const struct storage_result *
     case ERR_CONFLICT: {
         struct buf status = { 0 };
         put_conflict(&status, result, command);
-        wire_put_bytes(b, number, buf_bytes(&status));
+        pb_append_item(b, number, buf_bytes(&status));
         buf_free(&status);
         return;
     }
@@ -166,10 +166,10 @@ static void write_done(struct region_write *w)
     kv_put_result(&op->reply, 1, result, &op->command);
     if (versioned) { /* CasResponse, CasDeleteResponse: version 2, hlc 3 */
         if (result->rc == ERR_OK)
-            wire_put_u64(&op->reply, 2, result->version);
-        wire_put_u64(&op->reply, 3, w->hlc);
+            pb_append_u64(&op->reply, 2, result->version);
+        pb_append_u64(&op->reply, 3, w->hlc);
     } else { /* RawPutResponse, RawDeleteResponse: hlc 2 */
-        wire_put_u64(&op->reply, 2, w->hlc);
+        pb_append_u64(&op->reply, 2, w->hlc);
     }
     kv_op_reply(op, result->rc);
 }
@@ -205,13 +205,13 @@ static void get_done(struct region_read *q)
         return;
     }
     node_put_status(&op->reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
-    wire_put_bool(&op->reply, 2, found);
+    pb_append_u64(&op->reply, 2, found);
     if (op->method->cas) { /* CasGetResponse: found 2, version 3, value 4 */
-        wire_put_u64(&op->reply, 3, q->version);
+        pb_append_u64(&op->reply, 3, q->version);
         if (found)
-            wire_put_bytes(&op->reply, 4, buf_bytes(&op->value));
+            pb_append_item(&op->reply, 4, buf_bytes(&op->value));
     } else if (found) { /* RawGetResponse: found 2, value 3 */
-        wire_put_bytes(&op->reply, 3, buf_bytes(&op->value));
+        pb_append_item(&op->reply, 3, buf_bytes(&op->value));
     }
     kv_op_reply(op, ERR_OK);
 }

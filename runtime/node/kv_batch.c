@@ -15,11 +15,11 @@ static const enum command_kind kinds[] = { 0, COMMAND_RAW_PUT, COMMAND_RAW_DELET
 static err_t batch_context(struct bytes in, struct region_context *context, uint64_t *count,
                            struct err *e)
 {
-    struct wire_field f;
+    struct pb_field f;
     *count = 0;
     *context = (struct region_context){ 0 };
-    while (wire_next(&in, &f)) {
-        if (f.type != WIRE_BYTES)
+    while (pb_next(&in, &f)) {
+        if (f.type != PB_BYTES)
             continue;
         if (f.number == 1) {
             err_t rc = kv_context(f.bytes, context, e);
@@ -40,11 +40,11 @@ static err_t batch_context(struct bytes in, struct region_context *context, uint
 
 static err_t command_of(struct bytes in, struct command *ret, struct bytes *body, struct err *e)
 {
-    struct wire_field f;
+    struct pb_field f;
     unsigned found = 0;
     enum command_kind kind = 0;
-    while (wire_next(&in, &f)) {
-        if (f.number < sizeof kinds / sizeof *kinds && f.type == WIRE_BYTES) {
+    while (pb_next(&in, &f)) {
+        if (f.number < sizeof kinds / sizeof *kinds && f.type == PB_BYTES) {
             kind = kinds[f.number];
             *body = f.bytes;
             found++;
@@ -72,10 +72,10 @@ static void inherit(struct command *c, const struct region_context *context)
 static err_t batch_decode(struct kv_op *op, struct bytes in, const struct region_context *context,
                           struct err *e)
 {
-    struct wire_field f;
+    struct pb_field f;
     uint32_t i = 0;
-    while (wire_next(&in, &f)) {
-        if (f.number != 2 || f.type != WIRE_BYTES)
+    while (pb_next(&in, &f)) {
+        if (f.number != 2 || f.type != PB_BYTES)
             continue;
         err_t rc = command_of(f.bytes, &op->commands[i], &op->bodies[i], e);
         if (rc == ERR_OK)
@@ -104,11 +104,11 @@ static void batch_done(struct region_write *w)
         buf_clear(&result);
         kv_put_result(&result, 1, r, &op->commands[i]);
         if (r->rc == ERR_OK)
-            wire_put_u64(&result, 2, r->version);
-        wire_put_bytes(&op->reply, 2, buf_bytes(&result));
+            pb_append_u64(&result, 2, r->version);
+        pb_append_item(&op->reply, 2, buf_bytes(&result));
     }
     buf_free(&result);
-    wire_put_u64(&op->reply, 3, w->hlc);
+    pb_append_u64(&op->reply, 3, w->hlc);
     kv_op_reply(op, ERR_OK);
 }
 

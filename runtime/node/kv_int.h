@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kv.h"
-#include "wire.h"
+#include "base/pb.h"
 
 enum { KV_OPS_KEPT = 1024 }; /* in the pool; more are freed */
 

@@ -11,14 +11,14 @@ static err_t scan_row(void *user, struct bytes key, uint64_t version, struct byt
 {
     struct kv_op *op = user;
     bool with_value = !op->scan.args.keys_only;
-    size_t len = wire_size_bytes(1, key.len) + wire_size_u64(3, version);
+    size_t len = pb_bytes_size(1, key.len) + pb_u64_size(3, version);
     if (with_value)
-        len += wire_size_bytes(2, value.len);
-    wire_put_header(&op->reply, 2, len);
-    wire_put_bytes(&op->reply, 1, key);
+        len += pb_item_size(2, value.len);
+    pb_append_head(&op->reply, 2, len);
+    pb_append_bytes(&op->reply, 1, key);
     if (with_value)
-        wire_put_bytes(&op->reply, 2, value);
-    wire_put_u64(&op->reply, 3, version);
+        pb_append_item(&op->reply, 2, value);
+    pb_append_u64(&op->reply, 3, version);
     return ERR_OK;
 }
 
@@ -30,9 +30,9 @@ static void scan_done(struct region_scan *s)
         kv_op_fail(op, s->rc, s->error.msg, s->backoff_ms);
         return;
     }
-    wire_put_bool(&op->reply, 3, s->more);
+    pb_append_u64(&op->reply, 3, s->more);
     if (s->more)
-        wire_put_bytes(&op->reply, 4, buf_bytes(&s->next));
+        pb_append_bytes(&op->reply, 4, buf_bytes(&s->next));
     buf_free(&s->next);
     kv_op_reply(op, ERR_OK);
 }
@@ -40,29 +40,29 @@ static void scan_done(struct region_scan *s)
 /* The oneof: the later field wins. */
 static err_t scan_decode(struct bytes in, struct region_scan *s, bool *ended, struct err *e)
 {
-    struct wire_field f;
+    struct pb_field f;
     uint64_t limit = 0;
     *ended = false;
     s->context = (struct region_context){ 0 };
     s->args = (struct storage_scan){ .start = { (const uint8_t *)"", 0 } };
-    while (wire_next(&in, &f)) {
-        if (f.number == 1 && f.type == WIRE_BYTES) {
+    while (pb_next(&in, &f)) {
+        if (f.number == 1 && f.type == PB_BYTES) {
             err_t rc = kv_context(f.bytes, &s->context, e);
             if (rc != ERR_OK)
                 return rc;
-        } else if (f.number == 2 && f.type == WIRE_VARINT) {
+        } else if (f.number == 2 && f.type == PB_VARINT) {
             s->args.ns = (uint32_t)f.value;
-        } else if (f.number == 3 && f.type == WIRE_BYTES) {
+        } else if (f.number == 3 && f.type == PB_BYTES) {
             s->args.start = f.bytes;
-        } else if (f.number == 4 && f.type == WIRE_BYTES) {
+        } else if (f.number == 4 && f.type == PB_BYTES) {
             s->args.end = f.bytes;
             *ended = true;
-        } else if (f.number == 5 && f.type == WIRE_VARINT) {
+        } else if (f.number == 5 && f.type == PB_VARINT) {
             s->args.end = (struct bytes){ 0 };
             *ended = false;
-        } else if (f.number == 6 && f.type == WIRE_VARINT) {
+        } else if (f.number == 6 && f.type == PB_VARINT) {
             limit = f.value & UINT32_MAX;
-        } else if (f.number == 7 && f.type == WIRE_VARINT) {
+        } else if (f.number == 7 && f.type == PB_VARINT) {
             s->args.keys_only = f.value != 0;
         }
     }

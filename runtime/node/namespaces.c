@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/container.h"
-#include "wire.h"
+#include "base/pb.h"
 
 enum { NAME_MAX_LEN = 64, WAITING_MAX = 1024 };
 
@@ -98,9 +98,9 @@ static void create_next(struct node_namespaces *n)
         }
         n->id = storage_namespace_next(n->store);
         buf_clear(&n->body);
-        wire_put_u64(&n->body, 1, n->id);
-        wire_put_bytes(&n->body, 2, c->name);
-        wire_put_bytes(&n->body, 3, BYTES("strong"));
+        pb_append_u64(&n->body, 1, n->id);
+        pb_append_bytes(&n->body, 2, c->name);
+        pb_append_bytes(&n->body, 3, BYTES("strong"));
         n->body_bytes = buf_bytes(&n->body);
         rc = command_decode(COMMAND_NAMESPACE, n->body_bytes, &n->command, &c->error);
         if (rc != ERR_OK) {
@@ -138,23 +138,23 @@ void node_namespaces_create(struct node_namespaces *n, struct node_namespace_cre
 static void put_namespace(struct buf *b, uint32_t number, const struct storage_namespace *ns)
 {
     struct bytes name = BYTES(ns->name), mode = BYTES(ns->mode);
-    wire_put_header(b, number,
-                    wire_size_u64(1, ns->id) + wire_size_bytes(2, name.len) +
-                        wire_size_bytes(3, mode.len));
-    wire_put_u64(b, 1, ns->id);
-    wire_put_bytes(b, 2, name);
-    wire_put_bytes(b, 3, mode);
+    pb_append_head(b, number,
+                   pb_u64_size(1, ns->id) + pb_bytes_size(2, name.len) +
+                       pb_bytes_size(3, mode.len));
+    pb_append_u64(b, 1, ns->id);
+    pb_append_bytes(b, 2, name);
+    pb_append_bytes(b, 3, mode);
 }
 
 /* The bytes of fields 1 and 2, which is all that these requests have. */
 static bool take_two(struct bytes in, struct bytes *first, struct bytes *second)
 {
-    struct wire_field f;
+    struct pb_field f;
     *first = *second = (struct bytes){ (const uint8_t *)"", 0 };
-    while (wire_next(&in, &f)) {
-        if (f.type == WIRE_BYTES && f.number == 1)
+    while (pb_next(&in, &f)) {
+        if (f.type == PB_BYTES && f.number == 1)
             *first = f.bytes;
-        if (f.type == WIRE_BYTES && f.number == 2)
+        if (f.type == PB_BYTES && f.number == 2)
             *second = f.bytes;
     }
     return in.len == 0;
@@ -194,8 +194,8 @@ static void handle_list(void *user, struct net_call *net)
     struct buf reply = { 0 };
     node_call_begin(&call, m->owner->calls, m->counts, net);
     struct bytes body = net_call_body(net);
-    struct wire_field unknown; /* the request has no fields yet */
-    while (wire_next(&body, &unknown))
+    struct pb_field unknown; /* the request has no fields yet */
+    while (pb_next(&body, &unknown))
         continue;
     if (body.len != 0) {
         node_call_fail(&call, ERR_INVALID_ARGUMENT, "the request is malformed", 0);

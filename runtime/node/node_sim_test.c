@@ -17,7 +17,7 @@
 #include "sim_world/disk.h"
 #include "sim_world/world.h"
 #include "storage/engine_mem.h"
-#include "wire.h"
+#include "base/pb.h"
 
 #define SECOND UINT64_C(1000000000)
 enum { KEYS = 12, OPS = 80, ROUNDS = 4, SEEDS = 10 };
@@ -57,13 +57,13 @@ static struct env_room client_room(void *user, size_t suggested)
 
 static void take_status(struct bytes in, unsigned *code, uint64_t *version)
 {
-    struct wire_field f, inner;
+    struct pb_field f, inner;
     *code = 0;
-    while (wire_next(&in, &f)) {
-        if (f.number == 1 && f.type == WIRE_VARINT)
+    while (pb_next(&in, &f)) {
+        if (f.number == 1 && f.type == PB_VARINT)
             *code = (unsigned)f.value;
-        if (f.number == 3 && f.type == WIRE_BYTES) /* Conflict: current_version 1 */
-            while (wire_next(&f.bytes, &inner))
+        if (f.number == 3 && f.type == PB_BYTES) /* Conflict: current_version 1 */
+            while (pb_next(&f.bytes, &inner))
                 if (inner.number == 1)
                     *version = inner.value;
     }
@@ -72,11 +72,11 @@ static void take_status(struct bytes in, unsigned *code, uint64_t *version)
 
 static void take_answer(struct op *op, struct bytes in)
 {
-    struct wire_field f;
+    struct pb_field f;
     struct bytes value = { 0 };
     CHECK(!op->answered);
     op->answered = true;
-    while (wire_next(&in, &f)) {
+    while (pb_next(&in, &f)) {
         if (f.number == 1)
             take_status(f.bytes, &op->code, &op->version);
         else if (op->kind == OP_TSO && f.number == 2)
@@ -87,7 +87,7 @@ static void take_answer(struct op *op, struct bytes in)
             op->found = f.value;
         else if (op->kind == OP_CAS_GET && f.number == 3)
             op->version = f.value;
-        else if (f.type == WIRE_BYTES)
+        else if (f.type == PB_BYTES)
             value = f.bytes;
     }
     CHECK_EQ(in.len, 0);
@@ -173,8 +173,8 @@ static void client_connected(struct env_connect *connect, err_t rc, struct env_s
     struct buf body = { 0 };
     c->stream = stream;
     env_stream_start(stream, &client_ops, c);
-    wire_put_u64(&body, 1, 1); /* protocol_min, protocol_max */
-    wire_put_u64(&body, 2, 1);
+    pb_append_u64(&body, 1, 1); /* protocol_min, protocol_max */
+    pb_append_u64(&body, 2, 1);
     (void)client_send(c, NET_HELLO, &body);
 }
 
@@ -189,16 +189,16 @@ static struct op *client_ask(struct client *c, struct op what)
     snprintf(key, sizeof key, "k%02u", what.key);
     struct bytes value = bytes_from(&what.number, 8);
     if (what.kind == OP_TSO) {
-        wire_put_u64(&body, 1, 3);
+        pb_append_u64(&body, 1, 3);
     } else {
-        wire_put_u64(&body, 2, 1);
-        wire_put_bytes(&body, 3, BYTES(key));
+        pb_append_u64(&body, 2, 1);
+        pb_append_bytes(&body, 3, BYTES(key));
     }
     if (what.kind == OP_PUT)
-        wire_put_bytes(&body, 4, value);
+        pb_append_bytes(&body, 4, value);
     if (what.kind == OP_CAS) {
-        wire_put_u64(&body, 4, what.version);
-        wire_put_bytes(&body, 5, value);
+        pb_append_u64(&body, 4, what.version);
+        pb_append_bytes(&body, 5, value);
     }
     CHECK(c->count < OPS);
     struct op *op = &c->ops[c->count++];

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/container.h"
-#include "wire.h"
+#include "base/pb.h"
 
 struct node_tso {
     struct node_calls *calls;
@@ -42,8 +42,8 @@ static void stamped(struct pd_tso_request *q)
     } else {
         struct buf reply = { 0 };
         node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
-        wire_put_fixed64(&reply, 2, q->first);
-        wire_put_u64(&reply, 3, q->count);
+        pb_append_fixed64(&reply, 2, q->first);
+        pb_append_u64(&reply, 3, q->count);
         node_call_reply(&op->call, ERR_OK, &reply);
         buf_free(&reply);
     }
@@ -63,10 +63,10 @@ static void handle(void *user, struct net_call *net)
     op->owner = t;
     node_call_begin(&op->call, t->calls, t->counts, net);
     struct bytes in = net_call_body(net);
-    struct wire_field f;
+    struct pb_field f;
     uint64_t count = 0;
-    while (wire_next(&in, &f))
-        if (f.number == 1 && f.type == WIRE_VARINT)
+    while (pb_next(&in, &f))
+        if (f.number == 1 && f.type == PB_VARINT)
             count = f.value;
     if (in.len != 0) {
         node_call_fail(&op->call, ERR_INVALID_ARGUMENT, "the request is malformed", 0);

@@ -14,10 +14,10 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/pb.h"
 #include "command_int.h"
 #include "layout.h"
 
-enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 enum field_type { FIELD_NONE, FIELD_U64, FIELD_U32, FIELD_BOOL, FIELD_BYTES, FIELD_CONTEXT };
 
 struct field {
@@ -99,11 +99,11 @@ static err_t take_fields(struct bytes in, const struct field *table, struct comm
         if (field == NULL || field->type == FIELD_NONE)
             return err_set(e, ERR_INVALID_ARGUMENT,
                            "unknown field %" PRIu64 ": is the client newer than this node?", id);
-        const enum wire want =
-            field->type == FIELD_BYTES || field->type == FIELD_CONTEXT ? WIRE_BYTES : WIRE_VARINT;
+        const enum pb_type want =
+            field->type == FIELD_BYTES || field->type == FIELD_CONTEXT ? PB_BYTES : PB_VARINT;
         struct bytes bytes = { 0 };
         if ((tag & 7) != want ||
-            (want == WIRE_BYTES ? !take_sized(&in, &bytes) : !take_loose_varint(&in, 10, &number)))
+            (want == PB_BYTES ? !take_sized(&in, &bytes) : !take_loose_varint(&in, 10, &number)))
             return err_set(e, ERR_INVALID_ARGUMENT, "malformed message: field %" PRIu64, id);
         void *to = (char *)ret + field->offset;
         switch (field->type) {
@@ -192,23 +192,6 @@ void storage_result_free(struct storage_result *result)
 
 /* ---- Encoding -------------------------------------------------------------------------------- */
 
-static void put_varint_field(uint8_t **at, unsigned id, uint64_t v)
-{
-    if (v == 0)
-        return;
-    put_varint(at, id << 3 | WIRE_VARINT);
-    put_varint(at, v);
-}
-
-static void put_bytes_field(uint8_t **at, unsigned id, struct bytes v)
-{
-    if (v.len == 0)
-        return;
-    put_varint(at, id << 3 | WIRE_BYTES);
-    put_varint(at, v.len);
-    put_bytes(at, v);
-}
-
 err_t command_encode(const struct command *command, struct buf *ret)
 {
     const struct field *table = fields[command->kind];
@@ -221,16 +204,16 @@ err_t command_encode(const struct command *command, struct buf *ret)
         const void *from = (const char *)command + table[id].offset;
         switch (table[id].type) {
         case FIELD_U64:
-            put_varint_field(&at, id, *(const uint64_t *)from);
+            pb_put_u64(&at, id, *(const uint64_t *)from);
             break;
         case FIELD_U32:
-            put_varint_field(&at, id, *(const uint32_t *)from);
+            pb_put_u64(&at, id, *(const uint32_t *)from);
             break;
         case FIELD_BOOL:
-            put_varint_field(&at, id, *(const bool *)from);
+            pb_put_u64(&at, id, *(const bool *)from);
             break;
         case FIELD_BYTES:
-            put_bytes_field(&at, id, *(const struct bytes *)from);
+            pb_put_bytes(&at, id, *(const struct bytes *)from);
             break;
         default:
             break; /* the context is the client's */
