@@ -74,15 +74,23 @@ static void add_options(struct show_rows *rows, const char *path, const struct v
         snprintf(full, sizeof full, "%s%s%.*s", path, path[0] != '\0' ? "." : "", (int)name.len,
                  (const char *)name.data);
         const struct value *inner = value_get(o, "options"), *given = value_get(o, "default");
-        if (inner != NULL) {
+        bool list = bytes_equal(value_get_bytes(o, "type", BYTES("")), BYTES("list"));
+        if (inner != NULL && !list) {
             add_options(rows, full, inner);
             continue;
         }
         struct value *row = show_rows_add(rows);
         value_put_text(value_set(row, "option"), full);
         value_put_bytes(value_set(row, "type"), value_get_bytes(o, "type", BYTES("")));
-        value_put_copy(value_set(row, "default"), given);
+        if (given != NULL && !list) /* a list's is empty; its items have none */
+            value_put_copy(value_set(row, "default"), given);
+        else
+            value_put_text(value_set(row, "default"), "");
         value_put_bytes(value_set(row, "doc"), doc);
+        if (list) {
+            snprintf(full + strlen(full), sizeof full - strlen(full), "[]");
+            add_options(rows, full, inner);
+        }
     }
 }
 

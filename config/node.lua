@@ -26,12 +26,23 @@ return {
   -- After SIGTERM, how long requests that have begun may still take. Below 5 s.
   drain_ms = '3s',
 
-  -- Read by `flotilla init` alone: what a new data directory says of itself.
+  -- What a new data directory says of itself: read by `flotilla init`.
   init = {
     -- The number of this store in its cluster, from 1.
     store_id = 1,
-    -- 32 hexadecimal digits; empty: drawn at random.
+    -- 32 hexadecimal digits; empty: drawn at random. With cluster.stores it must be set, the same on every node.
     cluster_id = '',
+  },
+
+  -- The nodes that hold replicas.
+  cluster = {
+    -- Empty: a node alone. Else the same list on every node, at most 16, this one included under its init.store_id and
+    -- its address:
+    --   { id = 1, address = '127.0.0.1:7701' },
+    --   { id = 2, address = '127.0.0.1:7702' },
+    --   { id = 3, address = '127.0.0.1:7703' },
+    -- config/cluster/ has the three files of such a cluster.
+    stores = {},
   },
 
   -- The Lua prompt on the running node: `flotilla console`.

@@ -13,6 +13,7 @@
 --             size      bytes: a number, or text with a unit: B KiB MiB GiB TiB (powers of 1024)
 --             duration  a number, in the unit that ends the name (_ms, _s), or text with a unit: ms s m h d
 --             table     of more `options`
+--             list      of tables of `options`; an option without a default must be set in each; `max` items
 --   default   in the same forms; for text, '' means what `empty` says
 --   min, max  both included
 --
@@ -30,11 +31,21 @@ return {
   { name = 'drain_ms', type = 'duration', default = '3s', min = 0, max = 4999,
     doc = 'After SIGTERM, how long requests that have begun may still take.' },
 
-  { name = 'init', type = 'table', doc = 'Read by `flotilla init` alone: what a new data directory says of itself.', options = {
+  { name = 'init', type = 'table', doc = 'What a new data directory says of itself: read by `flotilla init`.', options = {
     { name = 'store_id', type = 'integer', default = 1, min = 1, max = 4294967295,
       doc = 'The number of this store in its cluster.' },
     { name = 'cluster_id', type = 'text', default = '', empty = 'drawn at random',
-      doc = '32 hexadecimal digits.' },
+      doc = '32 hexadecimal digits. With cluster.stores it must be set.' },
+  } },
+
+  { name = 'cluster', type = 'table', doc = 'The nodes that hold replicas.', options = {
+    { name = 'stores', type = 'list', default = {}, max = 16,
+      doc = 'The same list on every node, this one included; empty: a node alone.', options = {
+        { name = 'id', type = 'integer', min = 1, max = 4294967295,
+          doc = 'The init.store_id of that node.' },
+        { name = 'address', type = 'address',
+          doc = 'The address of that node: clients and the other nodes connect there.' },
+      } },
   } },
 
   { name = 'console', type = 'table', doc = 'The Lua prompt on the running node: `flotilla console`.', options = {

@@ -96,6 +96,72 @@ static err_t check_cluster_id(const char *text, struct err *e)
         "init.cluster_id is \"%s\": write 32 hex digits, or leave it out and one is drawn", text);
 }
 
+/* ---- The cluster ---- */
+
+const struct node_store *node_config_self(const struct node_config *c)
+{
+    for (uint32_t i = 0; i < c->cluster.count; i++)
+        if (c->cluster.stores[i].id == c->init.store_id)
+            return &c->cluster.stores[i];
+    return NULL;
+}
+
+/* The others must find it: a real address, and one that is allowed to be reached. */
+static err_t check_store(const struct node_config *c, const struct node_store *s, struct err *e)
+{
+    const char *colon = strrchr(s->address, ':');
+    if (s->id == 0)
+        return err_set(e, ERR_INVALID_ARGUMENT, "cluster.stores has id 0: store ids begin at 1");
+    if (strncmp(s->address, "unix:", 5) == 0 || colon == NULL || strtol(colon + 1, NULL, 10) == 0)
+        return err_set(e, ERR_INVALID_ARGUMENT,
+                       "cluster.stores has \"%s\" for store %llu: the others connect there, so "
+                       "write an ip and a port, for example \"127.0.0.1:7701\"",
+                       s->address, (unsigned long long)s->id);
+    if (!c->allow_remote && !is_local(s->address))
+        return err_set(e, ERR_INVALID_ARGUMENT,
+                       "cluster.stores has \"%s\" for store %llu, on another machine, and "
+                       "connections are not sealed yet: set allow_remote = true if the network is "
+                       "trusted",
+                       s->address, (unsigned long long)s->id);
+    for (const struct node_store *o = c->cluster.stores; o < s; o++) {
+        if (o->id == s->id)
+            return err_set(e, ERR_INVALID_ARGUMENT, "cluster.stores has store %llu twice",
+                           (unsigned long long)s->id);
+        if (strcmp(o->address, s->address) == 0)
+            return err_set(e, ERR_INVALID_ARGUMENT,
+                           "cluster.stores has address \"%s\" twice, for stores %llu and %llu",
+                           s->address, (unsigned long long)o->id, (unsigned long long)s->id);
+    }
+    return ERR_OK;
+}
+
+static err_t check_cluster(const struct node_config *c, struct err *e)
+{
+    const struct node_store *self = node_config_self(c);
+    if (c->cluster.count == 0)
+        return ERR_OK;
+    for (uint32_t i = 0; i < c->cluster.count; i++) {
+        err_t rc = check_store(c, &c->cluster.stores[i], e);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    if (self == NULL)
+        return err_set(e, ERR_INVALID_ARGUMENT,
+                       "cluster.stores has no store %llu, which is this node's init.store_id: add "
+                       "it with its address, or set init.store_id to the one that this node is",
+                       (unsigned long long)c->init.store_id);
+    if (strcmp(self->address, c->address) != 0)
+        return err_set(e, ERR_INVALID_ARGUMENT,
+                       "cluster.stores has \"%s\" for this node, store %llu, but address is "
+                       "\"%s\": write the same in both",
+                       self->address, (unsigned long long)self->id, c->address);
+    if (c->init.cluster_id[0] == 0)
+        return err_set(e, ERR_INVALID_ARGUMENT,
+                       "init.cluster_id is not set: the nodes of cluster.stores know each other by "
+                       "it; write the same 32 hex digits on every node");
+    return ERR_OK;
+}
+
 err_t node_config_check(const struct node_config *c, struct err *e)
 {
     static const char *const levels[] = { "debug", "info", "warn", "error", NULL };
@@ -165,5 +231,5 @@ err_t node_config_check(const struct node_config *c, struct err *e)
         return err_set(e, ERR_INVALID_ARGUMENT, "memory_bytes is %llu: at least 67108864",
                        (unsigned long long)c->memory_bytes);
     err_t rc = check_cluster_id(c->init.cluster_id, e);
-    return rc;
+    return rc == ERR_OK ? check_cluster(c, e) : rc;
 }

@@ -16,6 +16,12 @@
 enum {
     NODE_PATH_MAX = 512,    /* bytes with the NUL */
     NODE_ADDRESS_MAX = 108, /* as a unix socket's path */
+    NODE_STORES_MAX = 16,   /* members of one Raft group (RAFT_MAX_PEERS) */
+};
+
+struct node_store {
+    uint64_t id;
+    char address[NODE_ADDRESS_MAX]; /* where clients and the other nodes connect */
 };
 
 struct node_config {
@@ -28,6 +34,12 @@ struct node_config {
         uint64_t store_id;   /* of `init`; at least 1 */
         char cluster_id[33]; /* of `init`: 32 hex digits; empty: drawn at random */
     } init;
+
+    /* Static: the same list on every node; it makes the first members. Empty: a node alone. */
+    struct {
+        uint32_t count;
+        struct node_store stores[NODE_STORES_MAX];
+    } cluster;
 
     struct {
         /* "unix:/path"; empty: unix:<data_dir>/console.sock; "off": no console */
@@ -106,6 +118,8 @@ struct node_config {
 
 /* Fills every field; only data_dir stays empty. config/node.lua shows the same values. */
 void node_config_defaults(struct node_config *config);
+/* The store that this node is, in the cluster's list; NULL: it has none, or is not in it. */
+const struct node_store *node_config_self(const struct node_config *config);
 /* What the schema cannot say. ERR_INVALID_ARGUMENT names the option and what to write instead. */
 MUST_USE err_t node_config_check(const struct node_config *config, struct err *e);
 

@@ -174,29 +174,41 @@ static void add(struct scanner *s, const char *path, uint32_t line, size_t table
     snprintf(l->path, sizeof l->path, "%s", path);
 }
 
+/* The path of the field `key`, or of the item with that number. False: it has none, or too long a one. */
+static bool name_field(char out[CONFIG_PATH_MAX], const char *path, const char *key, unsigned item)
+{
+    const char *dot = path[0] != '\0' ? "." : "";
+    int n = key[0] == '\0' ? snprintf(out, CONFIG_PATH_MAX, "%s[%u]", path, item)
+                           : snprintf(out, CONFIG_PATH_MAX, "%s%s%s", path, dot, key);
+    return (key[0] != '\0' || item > 0) && n < CONFIG_PATH_MAX;
+}
+
 /* After "{": the fields up to "}", which stays the last token. */
 static void scan_table(struct scanner *s, const char *path, unsigned depth)
 {
     size_t table_from = s->found->count;
+    unsigned items = 0;
     next(s);
     while (s->kind != END && s->kind != CLOSE) {
-        char key[sizeof s->text] = "";
+        char key[sizeof s->text] = "", full[CONFIG_PATH_MAX];
         uint32_t line = s->token_line;
+        bool table = s->kind == OPEN && s->symbol == '{', bracket = false;
         if (s->kind == NAME) { /* name =, or a positional value that begins with a name */
             memcpy(key, s->text, sizeof key);
             next(s);
             if (s->kind != ASSIGN)
                 key[0] = '\0';
         } else if (s->kind == OPEN && s->symbol == '[') { /* ['name'] = */
+            bracket = true;
             next(s);
             if (s->kind == STRING)
                 memcpy(key, s->text, sizeof key);
             skip_value(s);
             next(s);
         }
-        char full[CONFIG_PATH_MAX];
-        int n = snprintf(full, sizeof full, "%s%s%s", path, path[0] != '\0' ? "." : "", key);
-        bool named = key[0] != '\0' && (size_t)n < sizeof full;
+        if (key[0] == '\0' && !bracket)
+            items++;
+        bool named = name_field(full, path, key, table ? items : 0);
         if (named)
             add(s, full, line, table_from);
         if (s->kind == ASSIGN)

@@ -4,6 +4,7 @@
  *      2    address = '127.0.0.1:7700',     limits.frame_max       line 4
  *      3    limits = {
  *      4      frame_max = '16MiB',
+ *      5    stores = { { id = 1 },         stores[1].id           line 5
  *
  * A table that Lua has evaluated knows no lines, and of a key that is set twice it knows only the
  * last one. So the text is read a second time, by a scanner that understands strings, comments and

@@ -33,6 +33,30 @@ TEST(config_lines_follow_nested_tables)
     CHECK_EQ(config_line_of(text, "c.h"), 0);
 }
 
+TEST(config_lines_number_the_items_of_a_list)
+{
+    const char *text = "return {\n"
+                       "  s = {\n"
+                       "    { id = 1,\n"
+                       "      at = 'x' },\n"
+                       "    f { id = 9 },\n"
+                       "    { id = 2, id = 3 } },\n"
+                       "  h = 5 }\n";
+    CHECK_EQ(config_line_of(text, "s[1]"), 3);
+    CHECK_EQ(config_line_of(text, "s[1].id"), 3);
+    CHECK_EQ(config_line_of(text, "s[1].at"), 4);
+    CHECK_EQ(config_line_of(text, "s[2].id"), 0); /* computed: it has a number and no line */
+    CHECK_EQ(config_line_of(text, "s[3].id"), 6);
+    CHECK_EQ(config_line_of(text, "h"), 7);
+    struct config_lines lines;
+    config_lines_scan(&lines, BYTES(text));
+    unsigned twice = 0;
+    for (size_t i = 0; i < lines.count; i++)
+        twice += lines.items[i].before > 0;
+    CHECK_EQ(twice, 1); /* in s[3] alone: two items are two tables */
+    config_lines_free(&lines);
+}
+
 TEST(config_lines_are_not_misled_by_strings_comments_and_expressions)
 {
     const char *text = "local x = { a = 1 }\n"

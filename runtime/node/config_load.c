@@ -113,10 +113,35 @@ static void fill_field(const struct field *f, const struct value *v, struct node
     }
 }
 
+/* The one list: the schema limits its length and what its items are. */
+static const char stores_path[] = "cluster.stores";
+
+static void fill_stores(const struct value *list, struct node_config *config,
+                        struct config_report *report)
+{
+    assert(list->count <= NODE_STORES_MAX); /* the schema's max; config_load_test.c */
+    config->cluster.count = (uint32_t)list->count;
+    for (size_t i = 0; i < list->count; i++) {
+        struct node_store *s = &config->cluster.stores[i];
+        struct bytes address = value_get_bytes(&list->items[i], "address", BYTES(""));
+        s->id = value_get_u64(&list->items[i], "id", 0);
+        if (address.len >= sizeof s->address)
+            config_report_add(report, stores_path, "has an address of %zu bytes; the most is %zu",
+                              address.len, sizeof s->address - 1);
+        else
+            snprintf(s->address, sizeof s->address, "%.*s", (int)address.len,
+                     (const char *)address.data);
+    }
+}
+
 /* Copies every leaf of the checked tree to its field. */
 static void fill(const char *path, const struct value *v, struct node_config *config,
                  struct config_report *report)
 {
+    if (strcmp(path, stores_path) == 0) {
+        fill_stores(v, config, report);
+        return;
+    }
     if (v->kind != VALUE_MAP) {
         const struct field *f = find_field(path);
         assert(f != NULL); /* an option of the schema without a field */
@@ -167,6 +192,17 @@ static struct value *map_of(struct value *map, const char *key)
     return made;
 }
 
+static void tell_stores(const struct node_config *config, struct value *list)
+{
+    value_put_list(list);
+    for (uint32_t i = 0; i < config->cluster.count; i++) {
+        struct value *item = value_add(list);
+        value_put_map(item);
+        value_put_number(value_set(item, "id"), (double)config->cluster.stores[i].id);
+        value_put_text(value_set(item, "address"), config->cluster.stores[i].address);
+    }
+}
+
 struct value *config_load_tree(const struct node_config *config)
 {
     struct value *root = value_new(VALUE_MAP);
@@ -181,6 +217,7 @@ struct value *config_load_tree(const struct node_config *config)
         }
         tell_field(&fields[i], config, value_set(at, name));
     }
+    tell_stores(config, value_set(map_of(root, "cluster"), "stores"));
     return root;
 }
 
@@ -268,7 +305,7 @@ static void check_node(const struct node_config *c, struct config_report *report
     char path[CONFIG_PATH_MAX];
     size_t len = strcspn(e.msg, " ");
     snprintf(path, sizeof path, "%.*s", (int)len, e.msg);
-    bool named = find_field(path) != NULL && e.msg[len] == ' ';
+    bool named = e.msg[len] == ' ' && (find_field(path) != NULL || strcmp(path, stores_path) == 0);
     config_report_add(report, named ? path : "", "%s", named ? e.msg + len + 1 : e.msg);
 }
 

@@ -81,7 +81,8 @@ static void compare_with_schema(const struct value *options, const struct value 
         if (value_get_bytes(o, "doc", BYTES("")).len < 8)
             fail_msg("%s.%s has no doc in the schema", where, name);
         const struct value *inner = value_get(o, "options");
-        if (inner != NULL)
+        bool list = bytes_equal(value_get_bytes(o, "type", BYTES("")), BYTES("list"));
+        if (inner != NULL && !list)
             compare_with_schema(inner, v, name);
         else if (value_get(o, "default") == NULL)
             fail_msg("%s.%s has no default in the schema", where, name);
@@ -120,6 +121,53 @@ TEST(config_load_dev_lua_is_sound)
     CHECK(c.policy.watch);
     CHECK_STR(c.address, "127.0.0.1:7700");
     buf_free(&text);
+}
+
+TEST(config_load_takes_the_files_of_a_cluster)
+{
+    struct err e = { 0 };
+    struct node_config c[3];
+    for (unsigned i = 0; i < 3; i++) {
+        char path[40], own[40];
+        snprintf(path, sizeof path, "config/cluster/%c.lua", (int)('a' + i));
+        struct buf text = test_file(path);
+        CHECK_OK(config_load(buf_bytes(&text), path, &c[i], NULL, &e), e);
+        buf_free(&text);
+        snprintf(own, sizeof own, "127.0.0.1:770%u", i + 1);
+        CHECK_STR(c[i].address, own);
+        CHECK_STR(node_config_self(&c[i])->address, own);
+        CHECK_EQ(c[i].cluster.count, 3);
+        CHECK_STR(c[i].init.cluster_id, c[0].init.cluster_id);
+        for (unsigned j = 0; j < 3; j++) {
+            CHECK_EQ(c[i].cluster.stores[j].id, j + 1);
+            CHECK_STR(c[i].cluster.stores[j].address, c[0].cluster.stores[j].address);
+        }
+    }
+    struct value *tree = config_load_tree(&c[1]);
+    const struct value *stores = value_get(value_get(tree, "cluster"), "stores");
+    CHECK_EQ(stores->count, 3);
+    CHECK_EQ(value_get_u64(&stores->items[2], "id", 0), 3);
+    CHECK_BYTES(value_get_bytes(&stores->items[2], "address", BYTES("")), BYTES("127.0.0.1:7703"));
+    value_free(tree);
+}
+
+TEST(config_load_takes_as_many_stores_as_there_is_room_for)
+{
+    for (unsigned n = NODE_STORES_MAX; n <= NODE_STORES_MAX + 1; n++) {
+        struct err e = { 0 };
+        struct node_config c;
+        struct buf text = { 0 };
+        CHECK_EQ(buf_printf(&text,
+                            "local s = {} for i = 1, %u do s[i] = { id = i, address = "
+                            "'127.0.0.1:' .. 7000 + i } end return { address = "
+                            "'127.0.0.1:7001', init = { cluster_id = ('0'):rep(32) }, "
+                            "cluster = { stores = s } }",
+                            n),
+                 ERR_OK);
+        err_t rc = config_load(buf_bytes(&text), "n.lua", &c, NULL, &e);
+        CHECK_EQ(rc, n > NODE_STORES_MAX ? ERR_INVALID_ARGUMENT : ERR_OK);
+        buf_free(&text);
+    }
 }
 
 /* Mistakes that people make (faults.md, F-O1): each small file with what is said about it. */
@@ -241,6 +289,26 @@ static const struct {
       "region.scan_bytes_max: needs limits.frame_max (16777216) to be at least 1MiB above it" },
     { "return { memory_bytes = '100MiB' }",
       "memory_bytes: 104857600 is too small for these scripts" },
+    /* the cluster */
+    { "return { cluster = { stores = { ['1'] = '127.0.0.1:1' } } }",
+      "cluster.stores: a table with names is no list; write cluster.stores = { { ... }, { ... } }" },
+    { "return { cluster = { stores = { '127.0.0.1:7701' } } }",
+      "cluster.stores[1]: the text \"127.0.0.1:7701\" is no table of options; write { ... }" },
+    { "return {\n cluster = { stores = {\n { id = 1 } } } }",
+      "n.lua:3: cluster.stores[1].address: is not set" },
+    { "return { cluster = { stores = {\n { id = 1, address = '127.0.0.1:7700' },\n"
+      " { id = 2, address = '127.0.0.1:7701', adress = 1 } } } }",
+      "n.lua:3: cluster.stores[2].adress: there is no such option; did you mean \"address\"?" },
+    { "return { cluster = { stores = { { id = 1, address = 'b:7701' } } } }",
+      "cluster.stores[1].address: \"b:7701\" has no IP address before the port" },
+    { "return { stores = {} }", "there is no such option here; it belongs into cluster" },
+    { "return { init = { store_id = 3 },\n cluster = {\n stores = { { id = 1, address = "
+      "'127.0.0.1:7700' } } } }",
+      "n.lua:3: cluster.stores: has no store 3, which is this node's init.store_id" },
+    { "return { cluster = { stores = { { id = 1, address = '127.0.0.1:7701' } } } }",
+      "cluster.stores: has \"127.0.0.1:7701\" for this node, store 1, but address is" },
+    { "return { cluster = { stores = { { id = 1, address = '127.0.0.1:7700' } } } }",
+      "init.cluster_id: is not set: the nodes of cluster.stores know each other by it" },
     /* Lua itself */
     { "return {\n  data_dir = 'x'\n  address = 'y'\n}", "n.lua:3:" },
     { "return {", "n.lua:1:" },

@@ -30,6 +30,18 @@ struct checker {
 
 /* ---- The report --------------------------------------------------------------------------------------------- */
 
+/* What an item of a list lacks has no line: then the item's. */
+static uint32_t line_of(const struct config_lines *lines, const char *path)
+{
+    uint32_t line = config_lines_find(lines, path);
+    const char *close = strrchr(path, ']');
+    if (line > 0 || close == NULL)
+        return line;
+    char item[CONFIG_PATH_MAX];
+    snprintf(item, sizeof item, "%.*s", (int)(close + 1 - path), path);
+    return config_lines_find(lines, item);
+}
+
 void config_report_add(struct config_report *report, const char *path, const char *fmt, ...)
 {
     char text[700];
@@ -37,7 +49,7 @@ void config_report_add(struct config_report *report, const char *path, const cha
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    uint32_t line = report->lines != NULL ? config_lines_find(report->lines, path) : 0;
+    uint32_t line = report->lines != NULL ? line_of(report->lines, path) : 0;
     char where[16] = "";
     if (line > 0)
         snprintf(where, sizeof where, ":%u", line);
@@ -381,22 +393,62 @@ static bool check_text(struct checker *c, const char *path, const struct value *
 static void check_table(struct checker *c, const char *path, const struct value *options,
                         const struct value *given, struct value *ret);
 
+/* What stands where a table of options should. */
+static void check_given_table(struct checker *c, const char *path, const struct value *options,
+                              const struct value *v, struct value *ret)
+{
+    char is[160];
+    if (v == NULL || v->kind == VALUE_MAP || (v->kind == VALUE_LIST && v->count == 0)) {
+        check_table(c, path, options, v, ret);
+        return;
+    }
+    config_report_add(c->report, path, "%s is no table of options; write %s%s{ ... }",
+                      v->kind == VALUE_LIST ? "a list" : described(v, is, sizeof is),
+                      strchr(path, '[') == NULL ? path : "",
+                      strchr(path, '[') == NULL ? " = " : "");
+}
+
+static void check_list(struct checker *c, const char *path, const struct value *option,
+                       const struct value *v, struct value *ret)
+{
+    char is[160], full[CONFIG_PATH_MAX];
+    size_t most = (size_t)value_get_u64(option, "max", SIZE_MAX);
+    bool given = v != NULL && !(v->kind == VALUE_MAP && v->count == 0); /* {}: no items */
+    value_put_list(ret);
+    if (given && v->kind != VALUE_LIST) {
+        config_report_add(c->report, path, "%s is no list; write %s = { { ... }, { ... } }",
+                          v->kind == VALUE_MAP ? "a table with names" : described(v, is, sizeof is),
+                          path);
+        return;
+    }
+    if (given && v->count > most) {
+        config_report_add(c->report, path, "has %zu items; the most is %zu", v->count, most);
+        return;
+    }
+    for (size_t i = 0; given && i < v->count; i++) {
+        snprintf(full, sizeof full, "%s[%zu]", path, i + 1);
+        check_given_table(c, full, value_get(option, "options"), &v->items[i], value_add(ret));
+    }
+}
+
 static void check_option(struct checker *c, const char *path, const struct value *option,
                          const struct value *v, struct value *ret)
 {
     char is[160];
+    if (is_type(option, "list")) {
+        check_list(c, path, option, v, ret);
+        return;
+    }
     if (is_type(option, "table")) {
-        if (v != NULL && v->kind != VALUE_MAP && !(v->kind == VALUE_LIST && v->count == 0)) {
-            config_report_add(c->report, path, "%s is no table of options; write %s = { ... }",
-                              v->kind == VALUE_LIST ? "a list" : described(v, is, sizeof is), path);
-            return;
-        }
-        check_table(c, path, value_get(option, "options"), v, ret);
+        check_given_table(c, path, value_get(option, "options"), v, ret);
         return;
     }
     if (v == NULL)
         v = value_get(option, "default");
-    assert(v != NULL);
+    if (v == NULL) { /* of an item: each must say it */
+        config_report_add(c->report, path, "is not set");
+        return;
+    }
     if (is_type(option, "boolean")) {
         if (v->kind == VALUE_BOOL)
             value_put_bool(ret, v->boolean);

@@ -14,7 +14,10 @@ static const char schema_text[] =
     "   {\"name\":\"size\",\"type\":\"size\",\"default\":\"64MiB\",\"min\":\"1KiB\",\"max\":\"1GiB\"},"
     "   {\"name\":\"wait_ms\",\"type\":\"duration\",\"default\":\"5s\",\"min\":10,\"max\":\"1h\"},"
     "   {\"name\":\"idle_s\",\"type\":\"duration\",\"default\":\"2m\"},"
-    "   {\"name\":\"con\",\"type\":\"address\",\"default\":\"\",\"empty\":\"-\",\"choices\":[\"off\"]}]}]";
+    "   {\"name\":\"con\",\"type\":\"address\",\"default\":\"\",\"empty\":\"-\",\"choices\":[\"off\"]}]},"
+    " {\"name\":\"l\",\"type\":\"list\",\"max\":2,\"default\":[],\"options\":["
+    "   {\"name\":\"id\",\"type\":\"integer\",\"min\":1},"
+    "   {\"name\":\"rate\",\"type\":\"integer\",\"default\":7}]}]";
 
 /* Applies; answers the report's text in `report`, the tree if it is sound. */
 static struct value *config_apply(const char *given_text, struct buf *report_text)
@@ -41,7 +44,9 @@ TEST(config_schema_fills_defaults_in_the_base_unit)
     struct buf report;
     struct value *v = config_apply("{}", &report);
     CHECK_STR((char *)report.data, "");
-    CHECK_EQ(v->count, 6);
+    CHECK_EQ(v->count, 7);
+    CHECK_EQ(value_get(v, "l")->kind, VALUE_LIST);
+    CHECK_EQ(value_get(v, "l")->count, 0);
     CHECK_BYTES(value_get_bytes(v, "dir", BYTES("?")), BYTES("data"));
     CHECK(value_get_bool(v, "on", false));
     CHECK_EQ(value_get_bytes(v, "file", BYTES("?")).len, 0);
@@ -84,6 +89,20 @@ TEST(config_schema_takes_numbers_and_units)
     }
 }
 
+TEST(config_schema_takes_lists_of_tables)
+{
+    struct buf report;
+    struct value *v = config_apply("{\"l\":[{\"id\":3},{\"id\":4,\"rate\":1}]}", &report);
+    CHECK_STR((char *)report.data, "");
+    const struct value *l = value_get(v, "l");
+    CHECK_EQ(l->count, 2);
+    CHECK_EQ(value_get_u64(&l->items[0], "id", 0), 3);
+    CHECK_EQ(value_get_u64(&l->items[0], "rate", 0), 7);
+    CHECK_EQ(value_get_u64(&l->items[1], "rate", 0), 1);
+    value_free(v);
+    buf_free(&report);
+}
+
 TEST(config_schema_takes_addresses)
 {
     static const char *const good[] = { "127.0.0.1:0", "0.0.0.0:65535", "[::1]:7700",
@@ -106,7 +125,7 @@ TEST(config_schema_says_what_is_wrong_and_what_to_write)
         const char *given, *want;
     } rows[] = {
         { "{\"dri\":1}", "f.lua: dri: there is no such option; did you mean \"dir\"?" },
-        { "{\"zzz\":1}", "there is no such option; a config has dir, to, on, level, file, t" },
+        { "{\"zzz\":1}", "there is no such option; a config has dir, to, on, level, file, t, l" },
         { "{\"t\":{\"cuont\":1}}", "t.cuont: there is no such option; did you mean \"count\"?" },
         { "{\"count\":1}", "count: there is no such option here; it belongs into t" },
         { "{\"t\":{\"dir\":\"x\"}}",
@@ -160,6 +179,14 @@ TEST(config_schema_says_what_is_wrong_and_what_to_write)
         { "{\"to\":\"1.2.3.4:8x\"}", "has no port from 0 to 65535" },
         { "{\"to\":\"unix:\"}", "has no path; write 'unix:/path/to/socket'" },
         { "{\"to\":\"off\"}", "to: \"off\" has no port" },
+        { "{\"l\":5}", "l: the number 5 is no list; write l = { { ... }, { ... } }" },
+        { "{\"l\":{\"id\":1}}", "l: a table with names is no list" },
+        { "{\"l\":[1]}", "l[1]: the number 1 is no table of options; write { ... }" },
+        { "{\"l\":[{\"id\":1},{}]}", "l[2].id: is not set" },
+        { "{\"l\":[{\"id\":0}]}", "l[1].id: 0 is too small" },
+        { "{\"l\":[{\"id\":1,\"rat\":1}]}",
+          "l[1].rat: there is no such option; did you mean \"rate\"?" },
+        { "{\"l\":[{\"id\":1},{\"id\":2},{\"id\":3}]}", "l: has 3 items; the most is 2" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf report;
