@@ -1,9 +1,5 @@
-/* Followers and candidates: appends, heartbeats, snapshots, votes, campaigns. */
+/* Followers: appends, heartbeats, snapshots. */
 #include "raft_int.h"
-
-#include <assert.h>
-
-/* ---- From a leader ------------------------------------------------------------------------------------------ */
 
 static void commit_to(struct raft *r, raft_index index)
 {
@@ -156,141 +152,9 @@ err_t raft_follower_step(struct raft *r, const struct raft_msg *m)
         raft_read_answer(r, m->index, m->ctx);
         return ERR_OK;
     case RAFT_MSG_TIMEOUT_NOW:
-        raft_hup(r, RAFT_CAMPAIGN_FORCED);
+        raft_vote_campaign(r, RAFT_CAMPAIGN_FORCED);
         return ERR_OK;
     default:
         return ERR_OK;
-    }
-}
-
-/* ---- Votes -------------------------------------------------------------------------------------------------- */
-
-/* (commit, its term) for a vote or its rejection, where they travel. */
-static void attach_commit(const struct raft *r, struct raft_msg *m)
-{
-    raft_term term;
-    if (raft_flag(r, RAFT_COMMIT_IN_VOTE) && raft_log_term(&r->log, r->log.commit, &term)) {
-        m->commit = r->log.commit;
-        m->commit_term = term;
-    }
-}
-
-void raft_vote_commit(struct raft *r, const struct raft_msg *m)
-{
-    if (r->role == RAFT_LEADER || m->commit_term == 0 || m->commit <= r->log.commit ||
-        !raft_log_match(&r->log, m->commit, m->commit_term))
-        return;
-    r->log.commit = m->commit;
-    /* What it revealed may change who has to be asked: apply that first, then campaign anew. */
-    if (r->role != RAFT_FOLLOWER && raft_log_has_conf(&r->log, r->log.applied, r->log.commit))
-        raft_become_follower(r, r->term, RAFT_NONE);
-}
-
-void raft_vote_asked(struct raft *r, const struct raft_msg *m)
-{
-    bool pre = m->type == RAFT_MSG_PREVOTE;
-    bool free_to_vote = r->vote == m->from || (r->vote == RAFT_NONE && r->lead == RAFT_NONE) ||
-                        (pre && m->term > r->term);
-    struct raft_msg answer = { .type = pre ? RAFT_MSG_PREVOTE_RESP : RAFT_MSG_VOTE_RESP,
-                               .to = m->from };
-    if (free_to_vote && raft_log_up_to_date(&r->log, m->index, m->log_term)) {
-        answer.term = m->term; /* a pre-vote is for a term that is not ours yet */
-        if (!pre) {
-            r->election_elapsed = 0;
-            r->vote = m->from;
-        }
-    } else {
-        answer.term = r->term; /* also to lower terms: it frees a candidate that is behind */
-        answer.reject = true;
-        attach_commit(r, &answer);
-    }
-    raft_send(r, answer);
-}
-
-static void campaign(struct raft *r, enum raft_campaign_kind kind)
-{
-    bool pre = kind == RAFT_CAMPAIGN && raft_flag(r, RAFT_PREVOTE);
-    if (pre)
-        raft_become_precandidate(r);
-    else
-        raft_become_candidate(r);
-    struct raft_msg ask = { .type = pre ? RAFT_MSG_PREVOTE : RAFT_MSG_VOTE,
-                            .term = pre ? r->term + 1 : r->term,
-                            .index = raft_log_last(&r->log),
-                            .log_term = raft_log_last_term(&r->log),
-                            .forced = kind == RAFT_CAMPAIGN_FORCED };
-    attach_commit(r, &ask);
-    for (unsigned i = 0; i < r->conf.n; i++) {
-        if (!((r->conf.voters | r->conf.outgoing) & conf_bit(i)))
-            continue;
-        ask.to = r->conf.id[i];
-        if (ask.to == r->cfg.id) /* our own vote counts once it is durable, too */
-            raft_send(r,
-                      (struct raft_msg){ .type = pre ? RAFT_MSG_PREVOTE_RESP : RAFT_MSG_VOTE_RESP,
-                                         .to = ask.to,
-                                         .term = ask.term });
-        else
-            raft_send(r, ask);
-    }
-}
-
-void raft_hup(struct raft *r, enum raft_campaign_kind kind)
-{
-    if (r->role == RAFT_LEADER || !raft_promotable(r))
-        return;
-    /* A committed change that is not applied yet may have removed us, or added those who must be asked. */
-    if (r->log.commit > r->log.applied && raft_log_has_conf(&r->log, r->log.applied, r->log.commit))
-        return;
-    campaign(r, kind);
-}
-
-static void vote_answered(struct raft *r, const struct raft_msg *m)
-{
-    int place = conf_find(&r->conf, m->from);
-    if (place < 0)
-        return;
-    uint16_t bit = conf_bit((unsigned)place);
-    if (!((r->granted | r->rejected) & bit)) {
-        if (m->reject)
-            r->rejected |= bit;
-        else
-            r->granted |= bit;
-    }
-    switch (quorum_vote(r->conf.voters, r->conf.outgoing, r->granted, r->rejected)) {
-    case QUORUM_WON:
-        if (r->role == RAFT_PRECANDIDATE) {
-            campaign(r, RAFT_CAMPAIGN_ELECTION);
-        } else {
-            raft_become_leader(r);
-            raft_leader_broadcast(r);
-        }
-        break;
-    case QUORUM_LOST:
-        raft_become_follower(r, r->term, RAFT_NONE); /* the vote of this term stays */
-        break;
-    case QUORUM_PENDING:
-        break;
-    }
-}
-
-void raft_candidate_step(struct raft *r, const struct raft_msg *m)
-{
-    switch (m->type) {
-    case RAFT_MSG_APP:
-    case RAFT_MSG_HEARTBEAT:
-    case RAFT_MSG_SNAP: /* somebody else has won this term */
-        raft_become_follower(r, m->term, m->from);
-        (void)!raft_follower_step(r, m);
-        break;
-    case RAFT_MSG_VOTE_RESP:
-        if (r->role == RAFT_CANDIDATE)
-            vote_answered(r, m);
-        break;
-    case RAFT_MSG_PREVOTE_RESP:
-        if (r->role == RAFT_PRECANDIDATE)
-            vote_answered(r, m);
-        break;
-    default:
-        break;
     }
 }

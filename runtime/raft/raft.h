@@ -296,6 +296,13 @@ struct raft_status {
     size_t bytes;    /* memory in use */
 };
 void raft_status(const struct raft *r, struct raft_status *ret);
+/* Single facts, for every turn: raft_status() copies a kilobyte. */
+raft_id raft_lead(const struct raft *r); /* RAFT_NONE: not known */
+enum raft_role raft_role(const struct raft *r);
+raft_term raft_term_now(const struct raft *r);
+raft_index raft_commit(const struct raft *r);
+raft_index raft_applied(const struct raft *r);
+raft_index raft_last(const struct raft *r);
 /* The term of an index in the log; false: compacted away, or beyond the end. */
 bool raft_term_of(const struct raft *r, raft_index index, raft_term *ret);
 bool raft_broken(const struct raft *r);

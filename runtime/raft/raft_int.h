@@ -76,16 +76,29 @@ struct raft {
     const char *why_broken; /* NULL: it is not */
 };
 
-/* raft.c */
+static inline bool raft_flag(const struct raft *r, enum raft_flags flag)
+{
+    return (r->cfg.flags & flag) != 0;
+}
+static inline struct raft_peer *raft_peer_of(struct raft *r, raft_id id) /* NULL: not a member */
+{
+    int place = conf_find(&r->conf, id);
+    return place < 0 ? NULL : &r->peers[place];
+}
+static inline struct raft_peer *raft_self(struct raft *r)
+{
+    return raft_peer_of(r, r->cfg.id);
+}
+
+/* raft.c: a situation that the protocol excludes; the first reason stays. */
 void raft_break(struct raft *r, const char *why);
-struct raft_peer *raft_peer_of(struct raft *r, raft_id id); /* NULL: not a member */
-struct raft_peer *raft_self(struct raft *r);
-void raft_become_follower(struct raft *r, raft_term term, raft_id lead);
-void raft_become_precandidate(struct raft *r);
-void raft_become_candidate(struct raft *r);
-void raft_become_leader(struct raft *r);
-bool raft_promotable(const struct raft *r);
-bool raft_flag(const struct raft *r, enum raft_flags flag);
+
+/* role.c */
+void raft_role_follower(struct raft *r, raft_term term, raft_id lead);
+void raft_role_precandidate(struct raft *r);
+void raft_role_candidate(struct raft *r);
+void raft_role_leader(struct raft *r);
+bool raft_role_promotable(const struct raft *r);
 
 /* ready.c: sending. Room was reserved by raft_reserve() at the entrance of every call. */
 MUST_USE err_t raft_reserve(struct raft *r, uint32_t msgs);
@@ -106,10 +119,12 @@ void raft_follower_append(struct raft *r, const struct raft_msg *m);
 void raft_follower_heartbeat(struct raft *r, const struct raft_msg *m);
 void raft_follower_snapshot(struct raft *r, const struct raft_msg *m);
 err_t raft_follower_step(struct raft *r, const struct raft_msg *m);
+
+/* vote.c */
 enum raft_campaign_kind { RAFT_CAMPAIGN, RAFT_CAMPAIGN_ELECTION, RAFT_CAMPAIGN_FORCED };
-void raft_hup(struct raft *r, enum raft_campaign_kind kind);
+void raft_vote_campaign(struct raft *r, enum raft_campaign_kind kind);
 void raft_vote_asked(struct raft *r, const struct raft_msg *m);
-void raft_candidate_step(struct raft *r, const struct raft_msg *m);
+void raft_vote_step(struct raft *r, const struct raft_msg *m); /* a candidate of either kind */
 /* Learns a commit index from a vote or its rejection, of whatever term: else a removed leader that alone knows that its
  * removal is committed, and those who need its vote until they know too, wait for each other (etcd#12359). */
 void raft_vote_commit(struct raft *r, const struct raft_msg *m);

@@ -469,6 +469,23 @@ TEST(a_snapshot_that_overtakes_apply_brings_the_configuration)
     raft_close(r);
 }
 
+TEST(single_facts_are_those_of_the_status)
+{
+    struct raft *r = member(0, 3, 2, "1123");
+    struct raft_status s;
+    raft_status(r, &s);
+    CHECK_EQ(raft_role(r), RAFT_FOLLOWER);
+    CHECK_EQ(raft_lead(r), RAFT_NONE);
+    CHECK_EQ(raft_term_now(r), s.term);
+    CHECK_EQ(raft_commit(r), 2);
+    CHECK_EQ(raft_applied(r), s.applied);
+    CHECK_EQ(raft_last(r), 4);
+    struct raft_msg beat = { .type = RAFT_MSG_HEARTBEAT, .from = 2, .to = 1, .term = 3 };
+    CHECK_EQ(raft_step(r, &beat), ERR_OK);
+    CHECK_EQ(raft_lead(r), 2);
+    raft_close(r);
+}
+
 TEST(the_election_of_a_transfer_bypasses_lease_and_pre_vote)
 {
     unsigned flags = RAFT_PREVOTE | RAFT_CHECK_QUORUM;
