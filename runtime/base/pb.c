@@ -5,7 +5,14 @@
 
 #include <stdlib.h>
 
-enum { NUMBER_MAX = (1 << 29) - 1, HEAD_MAX = 2 * VARINT_MAX };
+enum { NUMBER_MAX = (1 << 29) - 1, HEAD_MAX = 2 * VARINT_MAX, SHORT_MAX = 5 };
+
+/* Tags and lengths: 32 bits, so nobody needs more than five bytes; readers disagree on what longer ones say. */
+static bool take_short(struct bytes *in, uint64_t *ret)
+{
+    size_t before = in->len;
+    return take_varint(in, ret) && before - in->len <= SHORT_MAX;
+}
 
 /* The content of a field whose tag was drawn. */
 static bool take_content(struct bytes *in, struct pb_field *f)
@@ -18,7 +25,7 @@ static bool take_content(struct bytes *in, struct pb_field *f)
     case PB_FIXED64:
         return take_u64(in, &f->value);
     case PB_BYTES:
-        return take_varint(in, &len) && len <= in->len && take_bytes(in, (size_t)len, &f->bytes);
+        return take_short(in, &len) && len <= in->len && take_bytes(in, (size_t)len, &f->bytes);
     case PB_FIXED32:
         if (!take_u32(in, &four))
             return false;
@@ -32,7 +39,7 @@ bool pb_next(struct bytes *in, struct pb_field *ret)
 {
     struct bytes rest = *in;
     uint64_t tag;
-    if (rest.len == 0 || !take_varint(&rest, &tag) || tag >> 3 == 0 || tag >> 3 > NUMBER_MAX)
+    if (rest.len == 0 || !take_short(&rest, &tag) || tag >> 3 == 0 || tag >> 3 > NUMBER_MAX)
         return false;
     struct pb_field f = { .number = (uint32_t)(tag >> 3), .type = (enum pb_type)(tag & 7) };
     if (!take_content(&rest, &f))

@@ -25,7 +25,8 @@ struct pb_field {
     struct bytes bytes; /* of byte fields, a view; else NULL and 0 */
 };
 /* Draws the next field off `in`. False at its end; and with `in` (then not empty) and `ret` unchanged where it is
- * malformed: cut off, number 0 or above 2^29 - 1, a group, or an unknown type. So after
+ * malformed: cut off, number 0 or above 2^29 - 1, a group, an unknown type, a tag or a length of more than five
+ * bytes. So after
  *
  *     while (pb_next(&in, &f)) ...
  *

@@ -128,8 +128,10 @@ TEST(pb_next_refuses_what_is_no_field)
           8 }, /* half of eight bytes */
         { "\x0d"
           "123",
-          4 },                             /* half of four */
-        { "\x80\x80\x80\x80\x10\x01", 6 }, /* number 2^29 */
+          4 },                                  /* half of four */
+        { "\x80\x80\x80\x80\x10\x01", 6 },      /* number 2^29 */
+        { "\x88\x80\x80\x80\x80\x00\x01", 7 },  /* number 1 in six bytes */
+        { "\x12\x81\x80\x80\x80\x80\x00g", 8 }, /* a length of six bytes */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         uint8_t *exact = malloc(bad[i].len);

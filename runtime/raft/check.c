@@ -40,7 +40,7 @@ static void check_roles(const struct raft *r)
 
 void raft_check_conf(const struct raft *r)
 {
-    assert(conf_broken(&r->conf) == NULL);
+    assert(raft_conf_broken(&r->conf) == NULL);
 }
 
 void raft_check(const struct raft *r)

@@ -24,7 +24,7 @@ bool conf_in(const struct raft_conf *c, uint16_t set, raft_id id)
     return place >= 0 && (set & conf_bit((unsigned)place)) != 0;
 }
 
-const char *conf_broken(const struct raft_conf *c)
+const char *raft_conf_broken(const struct raft_conf *c)
 {
     if (c->n > RAFT_MAX_PEERS)
         return "too many members";
@@ -161,7 +161,7 @@ static const char *work_changes(struct work *w, const struct raft_cc_one *change
 
 static const char *finish(const struct work *w, struct raft_conf *ret, uint16_t *fresh)
 {
-    const char *why = conf_broken(&w->c);
+    const char *why = raft_conf_broken(&w->c);
     if (why != NULL)
         return why;
     *ret = w->c;

@@ -15,9 +15,6 @@ static inline bool conf_joint(const struct raft_conf *c)
 {
     return c->outgoing != 0;
 }
-/* Every rule of a configuration: disjoint sets, learners_next within outgoing, ids ascending. Answers NULL, or which
- * one is broken. */
-const char *conf_broken(const struct raft_conf *c);
 
 /* Each answers NULL and fills `ret`, or says why not. `fresh` (may be NULL) gets the places whose members begin
  * anew, although their id may have been a member before. `ret` may be `c`. */

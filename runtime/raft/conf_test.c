@@ -37,9 +37,9 @@ TEST(conf_simple_changes_equal_a_joint_one)
         if (!possible)
             continue;
         CHECK(conf_enter_joint(&from, false, change, n, &joint, NULL) == NULL);
-        CHECK(conf_broken(&joint) == NULL && conf_joint(&joint));
+        CHECK(raft_conf_broken(&joint) == NULL && conf_joint(&joint));
         CHECK(conf_leave_joint(&joint, &joint, NULL) == NULL);
-        CHECK(conf_broken(&joint) == NULL);
+        CHECK(raft_conf_broken(&joint) == NULL);
         CHECK(conf_equal(&joint, &one_by_one));
         compared++;
     }
@@ -67,7 +67,7 @@ TEST(conf_random_walks_stay_whole)
                 refused++;
                 continue;
             }
-            CHECK(conf_broken(&c) == NULL && c.voters != 0);
+            CHECK(raft_conf_broken(&c) == NULL && c.voters != 0);
             CHECK((fresh & ~((1u << c.n) - 1)) == 0);
         }
     }

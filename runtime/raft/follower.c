@@ -91,7 +91,7 @@ static bool restore(struct raft *r, const struct raft_snap *snap)
                   snap->index); /* we have the entries: the commit index is all that was missing */
         return false;
     }
-    const char *why = conf_broken(&snap->conf);
+    const char *why = raft_conf_broken(&snap->conf);
     if (why != NULL) {
         raft_break(r, why);
         return false;

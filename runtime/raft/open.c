@@ -31,7 +31,7 @@ static bool boot_sane(const struct raft_cfg *cfg, const struct raft_boot *boot)
     }
     /* A log from a later term than the hard state would let us campaign in a term that has had a leader. */
     bool fresh = boot->hs.term == 0 && boot->nruns == 0;
-    return conf_broken(&boot->snap.conf) == NULL && boot->applied <= last &&
+    return raft_conf_broken(&boot->snap.conf) == NULL && boot->applied <= last &&
            boot->hs.commit <= last && (fresh || boot->hs.term >= term);
 }
 

@@ -66,6 +66,9 @@ struct raft_conf {
     uint16_t voters, outgoing, learners, learners_next;
     raft_id id[RAFT_MAX_PEERS];
 };
+/* Every rule of a configuration: disjoint sets, learners_next within outgoing, ids ascending. Answers NULL, or which
+ * one is broken (static). Whoever reads one from outside asks. */
+const char *raft_conf_broken(const struct raft_conf *c);
 
 enum raft_cc_kind { RAFT_CC_VOTER, RAFT_CC_LEARNER, RAFT_CC_REMOVE, RAFT_CC_UPDATE };
 enum raft_cc_transition {
