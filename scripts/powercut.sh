@@ -2,12 +2,14 @@
 # Power cuts for real: a store (RocksDB and our log) on a loop-mounted ext4 that is shut down without flushing, under
 # concurrent writers whose acknowledgements lie on another disk. Nothing acknowledged may be lost, in any round so far.
 #
-#   scripts/powercut.sh [ROUNDS]       default: 2; POWER_STORE=path of the program, TMPDIR: where the image lies
+#   scripts/powercut.sh [ROUNDS [SEED]]     default: 2, 1; the seed draws the moments. POWER_STORE=path of the program,
+#                                           TMPDIR: where the image lies
 #
 # Every third cut hits a store that has just begun to recover from the one before. Exits with 77 where it may not mount.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 rounds=${1:-2}
+RANDOM=${2:-1}
 for preset in release dev; do
     program=${POWER_STORE:-$PWD/build/$preset/bin/power_store}
     [ ! -x "$program" ] || break

@@ -61,11 +61,11 @@ echo "deep: $minutes minutes, first seed $seed"
 while [ $SECONDS -lt $ends ] && [ $failed -eq 0 ]; do
     one raft-seeds 200 build/release/bin/raft_sim --seed "$seed" --seeds 200
     one node-seeds 100 build/release/bin/node_node_sim_test --seeds "$seed" 100
-    one kill-rounds 20 build/release/bin/kill_loop 20
-    one power-cuts 5 scripts/powercut.sh 5
+    one kill-rounds 20 build/release/bin/kill_loop 20 8 "$seed"
+    one power-cuts 5 scripts/powercut.sh 5 "$seed"
     one fsyncgate 1 scripts/fsyncgate.sh
     one flush-cuts 500 env HUNT_CUTS=500 build/release/bin/storage_engine_rocks_test no_cut
-    one fuzz-seconds 10 scripts/fuzz.sh 10
+    one fuzz-seconds 10 env FUZZ_SEED="$seed" scripts/fuzz.sh 10
     seed=$((seed + 1000))
 done
 

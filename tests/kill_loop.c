@@ -1,6 +1,6 @@
 /* Writers, kill -9, restart, check: round after round on one store.
  *
- *   kill_loop [ROUNDS [WRITERS [SEED]]]           defaults 5, 8, drawn
+ *   kill_loop [ROUNDS [WRITERS [SEED]]]           defaults 5, 8, 1
  *
  * Every writer owns some keys, so the history of a key is a line. For each key it knows the states
  * that it may be in: one after an answer; two after a request that was cut off (before it, after
@@ -402,7 +402,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IONBF, 0);
     unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 5;
     unsigned count = argc > 2 ? (unsigned)atoi(argv[2]) : 8;
-    uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 0) : (uint64_t)now_ms() * 2654435761u;
+    uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
     printf("kill_loop: %u rounds, %u writers, seed %llu\n", rounds, count,
            (unsigned long long)seed);
     char base[] = "/tmp/flotilla-kill-XXXXXX", dir[64], command[128];
