@@ -177,8 +177,8 @@ void cli_help_man(FILE *out)
         fputc('\n', out);
     }
     fputs(
-        ".SH ENVIRONMENT\n.TP\nFLOTILLA_ENDPOINT\nThe node, where \\fB\\-\\-endpoint\\fR does not "
-        "say it.\n.TP\nXDG_STATE_HOME\nWhere the console keeps its history "
+        ".SH ENVIRONMENT\n.TP\nFLOTILLA_ENDPOINT\nThe node, or several of one cluster "
+        "with commas between, where \\fB\\-\\-endpoint\\fR does not say it.\n.TP\nXDG_STATE_HOME\nWhere the console keeps its history "
         "(flotilla/history; default: ~/.local/state).\n",
         out);
 }

@@ -13,8 +13,8 @@ enum { COMMANDS_MAX = 64, NAME_MAX_ = 64 };
 
 static const struct cli_option globals[] = {
     { "endpoint", 'e', "ADDRESS",
-      "the node: host:port or unix:/path (default: $FLOTILLA_ENDPOINT, else " FLOTILLA_ENDPOINT_DEFAULT
-      ")" },
+      "the node: host:port or unix:/path; several with commas (default: $FLOTILLA_ENDPOINT, "
+      "else " FLOTILLA_ENDPOINT_DEFAULT ")" },
     { "namespace", 'n', "NAME", "the namespace of the keys (default: default)" },
     { "output", 'o', "FORMAT", "table (default), json, lua or raw" },
     { "timeout", 0, "MS", "give up after so many milliseconds (default: 10000)" },

@@ -220,7 +220,7 @@ static int eval_until_done(struct flotilla *f, struct client_op *op, struct exch
     id = op->id;
     while (!x->wait.done) {
         if (cancel != NULL && *cancel != 0 && !told) {
-            client_conn_cancel(f, id);
+            client_op_cancel(f, id);
             told = true;
         }
         flotilla_wait(f, cancel != NULL

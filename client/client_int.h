@@ -1,12 +1,13 @@
 /* The inside of libflotilla.
  *
- *   submit -> queue -> wire ---- answered ----> finish (the caller's callback)
- *               ^        |
- *               '- delayed, or back again: refused, or lost before it was sent as a whole, or a read
+ *   submit -> route -> queue of a server -> its wire ---- answered ----> finish (the caller's callback)
+ *               ^                             |
+ *               '--- delayed, or at once: refused, sent elsewhere, lost before it was sent as a whole, or a read
  *
- *   handle.c   options, open, close, waiting      conn.c      the socket: connect, hello, send, receive, loss
- *   op.c       one request and its outcome        message.c   requests and answers as protobuf
- *   kv.c scan.c batch.c admin.c                   the calls of client.h, one file a noun
+ *   handle.c   options, open, close               loop.c      what an event loop asks, and waiting without one
+ *   servers.c  the servers that are known         conn.c      a server's socket: connect, hello, send, receive, loss
+ *   route.c    which server an operation goes to  op.c        one request and its outcome
+ *   message.c  requests and answers as protobuf   kv.c scan.c batch.c admin.c   the calls of client.h, a file a noun
  *
  * Nothing here aborts or keeps a global: whoever embeds us decides. */
 #pragma once
@@ -27,6 +28,14 @@ enum {
     CLIENT_BACKOFF_LEAST_MS = 10,
     CLIENT_BACKOFF_MOST_MS = 2000,
     CLIENT_BATCH_MAX = 4 * 1024 * 1024,
+    CLIENT_ENDPOINT_MAX = 255,     /* characters of one */
+    CLIENT_ENDPOINTS_MAX = 32,     /* in the options */
+    CLIENT_CONNS_MAX = 64,         /* servers that a handle knows, pointed to by answers included */
+    CLIENT_MANY_CONNECT_MS = 1500, /* for one attempt, where another server could be tried */
+    CLIENT_SILENT_MS = 2000,       /* of a server that owes answers: then it is asked by ping */
+    CLIENT_REDIRECTS_MAX = 3,      /* followed at once; then with a pause before each */
+    CLIENT_ROUTE_LEAST_MS = 20,    /* pauses while nobody leads, or servers disagree on who does */
+    CLIENT_ROUTE_MOST_MS = 200,
 };
 
 enum client_op_flags {
@@ -46,9 +55,10 @@ struct client_reply {
 };
 
 struct client_op {
-    struct list link; /* queue, delayed, wire */
+    struct list link;         /* a connection's queue or wire, or the handle's delayed */
+    struct client_conn *conn; /* where it is queued or on the wire, or was last */
     uint64_t id, deadline, not_before;
-    unsigned flags, attempts;
+    unsigned flags, attempts, redirects;
     uint16_t method;
     bool sent_whole; /* as its connection was lost */
     bool zombie;     /* has its outcome already; its answer is still under way */
@@ -69,13 +79,12 @@ struct client_name {
     char name[65];
 };
 
-struct flotilla {
-    char endpoint[256], identity[64];
-    uint8_t cluster_id[16];
-    bool have_cluster_id;
-    uint32_t timeout_ms, connect_ms, inflight_max;
-    size_t queue_bytes_max;
-
+/* A server, and the connection to it if there is one. */
+struct client_conn {
+    struct flotilla *f;
+    char endpoint[CLIENT_ENDPOINT_MAX + 1];
+    bool seed;    /* from the options: never forgotten */
+    bool refused; /* its last answer to hello was a refusal for good */
     enum client_state state;
     int fd;
     struct addrinfo *addresses, *address; /* of a host: all, and the one being tried */
@@ -83,21 +92,43 @@ struct flotilla {
     uint64_t retry_at;      /* no attempt before */
     uint64_t
         probe_until;   /* a silent connection is asked by ping, and given up then; 0: not asked */
+    uint64_t heard_at; /* something came, or the wire was empty */
     unsigned failures; /* attempts in a row */
     struct flotilla_error last; /* why the last attempt or connection ended */
-    struct flotilla_server server;
-    bool have_server;
-
-    struct list queue, delayed, wire; /* wire: given to the socket in this order */
-    struct list *unsent;              /* first of wire with bytes still to write; &wire: none */
-    size_t unsent_at;                 /* of them already written */
-    size_t wire_count, pending, pending_bytes;
-    uint64_t next_deadline, next_delayed; /* nothing expires, or is due, before */
-    uint64_t next_id;
+    uint32_t frame_max, inflight_max;
+    struct list queue, wire; /* wire: given to the socket in this order */
+    struct list *unsent;     /* first of wire with bytes still to write; &wire: none */
+    size_t unsent_at;        /* of them already written */
+    size_t wire_count;
     struct buf in;
     size_t in_at;
+    uint32_t watched; /* what the handle's epoll waits for; 0: this socket is not in it */
+    bool stirred;     /* the epoll has said that there is something */
+};
+
+struct flotilla {
+    char identity[64];
+    uint8_t cluster_id[16];
+    bool have_cluster_id;
+    uint32_t timeout_ms, connect_ms, inflight_max;
+    size_t queue_bytes_max;
+
+    struct client_conn *conns[CLIENT_CONNS_MAX]; /* the seeds first */
+    size_t conn_count, seed_count;
+    struct client_conn *current; /* where what has no better address goes */
+    int epoll;                   /* of all sockets, once there were two; else -1 */
+    bool unwatched;              /* the epoll failed us: look at all sockets, often */
+    bool stirred;                /* the marks of the connections are of this moment */
+
+    struct flotilla_server server;
+    bool have_server;
+    struct list delayed;
+    size_t pending, pending_bytes;
+    uint64_t next_deadline, next_delayed; /* nothing expires, or is due, before */
+    uint64_t next_id;
     bool want_open; /* connect even without work: flotilla_open() waits */
     bool busy;      /* in flotilla_process(), so perhaps in a callback */
+    bool closing;
     size_t completed;
     struct prng chance;
     struct list names; /* namespaces that were found */
@@ -115,6 +146,12 @@ void client_op_free(struct client_op *op);
 /* Queues it; from now on it is the handle's. A failure frees it. timeout_ms 0: the handle's. */
 int client_op_submit(struct flotilla *f, struct client_op *op, uint32_t timeout_ms,
                      struct flotilla_error *error);
+/* A pause of at most 1.5 times `most_ms`, or what the server asked for: `least_ms` doubled by every attempt, and drawn
+ * from the upper half, so that many clients do not come back together. */
+uint64_t client_op_pause(struct flotilla *f, unsigned attempts, uint32_t least_ms, uint32_t most_ms,
+                         uint32_t asked_ms);
+/* Puts it aside until `due`; it is in no list. */
+void client_op_delay(struct flotilla *f, struct client_op *op, uint64_t due);
 /* Ends it with an outcome that did not come from the server. */
 void client_op_fail(struct flotilla *f, struct client_op *op, int code, uint32_t backoff_ms,
                     const char *fmt, ...) PRINTF_LIKE(5, 6);
@@ -130,23 +167,64 @@ struct client_wait {
     bool done;
     int code;
 };
+/* Tells the server that nobody wants the answer of operation `id` any more, if it is on a wire. */
+void client_op_cancel(struct flotilla *f, uint64_t id);
 /* Submits and waits until finish() has called client_wait_end(). Answers the code. */
 int client_op_run(struct flotilla *f, struct client_op *op, struct client_wait *wait,
                   struct flotilla_error *error);
 void client_wait_end(struct client_wait *wait, int code, uint32_t backoff_ms, const char *message);
 
+/* ---- servers.c ---------------------------------------------------------------------------------------------- */
+
+/* Adds the servers of an option's text: endpoints with commas between. */
+int client_servers_parse(struct flotilla *f, const char *text, struct flotilla_error *error);
+/* The server at an address that an answer has named: known, or added. NULL: not an address of the form ip:port, or
+ * there is no room for one more. */
+struct client_conn *client_servers_hinted(struct flotilla *f, struct bytes address);
+/* The server to try after `c`: the next in the circle that may be tried now, else the first that may be again. */
+struct client_conn *client_servers_next(struct flotilla *f, struct client_conn *c, uint64_t now);
+void client_servers_free(struct flotilla *f);
+
+/* ---- route.c ------------------------------------------------------------------------------------------------ */
+
+/* Queues an operation, which is in no list, where it goes now. */
+void client_route(struct flotilla *f, struct client_op *op);
+/* The connection to `c` has ended or could not be made: what is queued there goes elsewhere. `idle`: it was good and
+ * owed nobody anything, so it is no reason to try another. */
+void client_route_lost(struct flotilla *f, struct client_conn *c, bool idle, uint64_t now);
+/* The server has done nothing: goes elsewhere, or waits and tries again. False: the answer is the outcome. */
+bool client_route_again(struct flotilla *f, struct client_op *op, const struct client_reply *reply);
+/* All seeds have refused us for good: whoever waits is told what `c` said. */
+void client_route_refused(struct flotilla *f, struct client_conn *c);
+
+/* ---- loop.c ------------------------------------------------------------------------------------------------- */
+
+/* Sleeps until a socket or the clock has something, at most `timeout_ms` (-1: no bound of its own). */
+void client_loop_wait(struct flotilla *f, int timeout_ms);
+
 /* ---- conn.c ------------------------------------------------------------------------------------------------- */
 
-/* Whatever can be done without waiting. */
-void client_conn_process(struct flotilla *f, uint64_t now);
-/* Ends the connection; f->last says why. Operations on the wire are lost. */
-void client_conn_drop(struct flotilla *f, uint64_t now);
+/* Readies the memory of a new server: offline, nothing queued. */
+void client_conn_init(struct client_conn *c, struct flotilla *f);
+/* Frees what it holds; it is offline and nothing is queued. */
+void client_conn_free(struct client_conn *c);
+/* True if assign() has something to do: room on the wire, and somebody who waits for it. */
+bool client_conn_assignable(const struct client_conn *c);
+/* True if somebody waits for a connection to be made. */
+bool client_conn_wanted(const struct client_conn *c);
+/* When it has something to do by time: UINT64_MAX, or a moment. */
+uint64_t client_conn_due(const struct client_conn *c);
+/* Whatever can be done without waiting: connect and receive, then send. `look`: there may be something to read. */
+void client_conn_receive(struct client_conn *c, bool look, uint64_t now);
+void client_conn_send(struct client_conn *c, uint64_t now);
+/* Ends the connection; c->last says why. Operations on the wire are lost. */
+void client_conn_drop(struct client_conn *c, uint64_t now);
 /* Takes an operation whose frame was not begun off the wire. False: it was begun. */
-bool client_conn_recall(struct flotilla *f, struct client_op *op);
+bool client_conn_recall(struct client_conn *c, struct client_op *op);
 /* Sends a cancel frame for it, if there is memory for one. */
-void client_conn_cancel(struct flotilla *f, uint64_t id);
+void client_conn_cancel(struct client_conn *c, uint64_t id);
 /* The connection is asked whether it lives, unless that was done. */
-void client_conn_probe(struct flotilla *f, uint64_t now);
+void client_conn_probe(struct client_conn *c, uint64_t now);
 
 /* ---- message.c ---------------------------------------------------------------------------------------------- */
 

@@ -1,10 +1,11 @@
-/* The connection of a handle.
+/* The connection to a server.
  *
  *   OFFLINE -> CONNECTING -> HELLO -> READY
  *      ^            |           |       |
- *      '------------+-----------+-------'   dropped: f->last says why, a jittered pause, then again if there is work
+ *      '------------+-----------+-------'   dropped: c->last says why, a jittered pause, then again if there is work
+ *                                            here still: another server may be asked meanwhile (route.c)
  *
- * The wire is a list of operations in the order of their frames; f->unsent is where writing stands. What lies before
+ * The wire is a list of operations in the order of their frames; c->unsent is where writing stands. What lies before
  * it was sent as a whole and is waiting for answers; what lies behind was not begun and may be taken back. */
 #include "client_int.h"
 
@@ -26,80 +27,101 @@ static const uint64_t ms = 1000000;
 
 /* ---- Ending ------------------------------------------------------------------------------------------------- */
 
-static void close_socket(struct flotilla *f)
+void client_conn_init(struct client_conn *c, struct flotilla *f)
 {
-    if (f->fd >= 0)
-        close(f->fd);
-    f->fd = -1;
-    f->state = CLIENT_OFFLINE;
-    f->probe_until = 0;
-    f->in_at = f->in.len = 0;
+    memset(c, 0, sizeof *c);
+    c->f = f;
+    c->fd = -1;
+    list_init(&c->queue);
+    list_init(&c->wire);
+    c->unsent = &c->wire;
 }
 
-/* `told`: the server has said that nothing of what it did not answer will ever be done. */
-static void drop(struct flotilla *f, uint64_t now, bool told)
+void client_conn_free(struct client_conn *c)
 {
-    bool was_ready = f->state == CLIENT_READY;
-    close_socket(f);
-    if (was_ready)
-        f->failures = 0;
-    uint64_t most = CLIENT_BACKOFF_LEAST_MS;
-    for (unsigned i = 0; i < f->failures && most < CLIENT_BACKOFF_MOST_MS; i++)
-        most *= 2;
-    f->retry_at = now + prng_range(&f->chance, most / 2, most) * ms;
-    f->failures++;
-    struct list lost;
-    list_init(&lost);
+    if (c->addresses != NULL)
+        freeaddrinfo(c->addresses);
+    buf_free(&c->in);
+    free(c);
+}
+
+static void close_socket(struct client_conn *c)
+{
+    if (c->fd >= 0)
+        close(c->fd); /* which takes it out of the epoll too */
+    c->fd = -1;
+    c->watched = 0;
+    c->state = CLIENT_OFFLINE;
+    c->probe_until = 0;
+    c->in_at = c->in.len = 0;
+}
+
+/* Moves the wire to `lost`; an operation that goes there knows whether it was sent as a whole. */
+static void take_wire(struct client_conn *c, struct list *lost, bool told)
+{
     bool whole = !told;
-    while (!list_empty(&f->wire)) {
-        struct list *node = f->wire.next;
-        if (node == f->unsent)
+    while (!list_empty(&c->wire)) {
+        struct list *node = c->wire.next;
+        if (node == c->unsent)
             whole = false;
         struct client_op *op = container_of(node, struct client_op, link);
         op->sent_whole = whole;
         list_remove(node);
-        list_push_back(&lost, node);
+        list_push_back(lost, node);
     }
-    f->unsent = &f->wire;
-    f->unsent_at = 0;
-    f->wire_count = 0;
+    c->unsent = &c->wire;
+    c->unsent_at = 0;
+    c->wire_count = 0;
+}
+
+/* `told`: the server has said that nothing of what it did not answer will ever be done. */
+static void drop(struct client_conn *c, uint64_t now, bool told)
+{
+    bool was_ready = c->state == CLIENT_READY, idle = was_ready && !told && list_empty(&c->wire);
+    close_socket(c);
+    if (was_ready)
+        c->failures = 0;
+    uint64_t most = CLIENT_BACKOFF_LEAST_MS;
+    for (unsigned i = 0; i < c->failures && most < CLIENT_BACKOFF_MOST_MS; i++)
+        most *= 2;
+    c->retry_at = now + prng_range(&c->f->chance, most / 2, most) * ms;
+    c->failures++;
+    struct list lost;
+    list_init(&lost);
+    take_wire(c, &lost, told);
+    client_route_lost(c->f, c, idle, now);
     while (!list_empty(&lost)) {
         struct client_op *op = container_of(list_pop_front(&lost), struct client_op, link);
-        client_op_lost(f, op, op->sent_whole);
+        client_op_lost(c->f, op, op->sent_whole);
     }
 }
 
-void client_conn_drop(struct flotilla *f, uint64_t now)
+void client_conn_drop(struct client_conn *c, uint64_t now)
 {
-    drop(f, now, false);
+    drop(c, now, false);
 }
 
-/* The server, or its address, will not be another one soon: whoever waits is told. */
-static void refuse_all(struct flotilla *f, uint64_t now)
+/* The server, or its address, will not be another one soon. */
+static void refuse(struct client_conn *c, uint64_t now)
 {
-    client_conn_drop(f, now);
-    struct list waiting;
-    list_init(&waiting);
-    list_splice(&waiting, &f->queue);
-    list_splice(&waiting, &f->delayed);
-    while (!list_empty(&waiting))
-        client_op_fail(f, container_of(waiting.next, struct client_op, link), f->last.code, 0, "%s",
-                       f->last.message);
+    c->refused = true;
+    client_conn_drop(c, now);
+    client_route_refused(c->f, c);
 }
 
 /* ---- Connecting --------------------------------------------------------------------------------------------- */
 
-static bool next_address(struct flotilla *f)
+static bool next_address(struct client_conn *c)
 {
-    if (f->address != NULL)
-        f->address = f->address->ai_next;
-    return f->address != NULL;
+    if (c->address != NULL)
+        c->address = c->address->ai_next;
+    return c->address != NULL;
 }
 
-static bool resolve(struct flotilla *f)
+static bool resolve(struct client_conn *c)
 {
-    char host[sizeof f->endpoint];
-    const char *port = "7700", *from = f->endpoint;
+    char host[sizeof c->endpoint];
+    const char *port = "7700", *from = c->endpoint;
     size_t len = strlen(from);
     if (from[0] == '[' && strchr(from, ']') != NULL) {
         const char *end = strchr(from, ']');
@@ -111,61 +133,60 @@ static bool resolve(struct flotilla *f)
         port = from + len + 1;
     }
     snprintf(host, sizeof host, "%.*s", (int)len, from);
-    if (f->addresses != NULL)
-        freeaddrinfo(f->addresses);
-    f->addresses = f->address = NULL;
+    if (c->addresses != NULL)
+        freeaddrinfo(c->addresses);
+    c->addresses = c->address = NULL;
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-    int rc = getaddrinfo(host, port, &hints, &f->addresses);
+    int rc = getaddrinfo(host, port, &hints, &c->addresses);
     if (rc != 0) {
-        f->addresses = NULL;
-        client_error(&f->last, FLOTILLA_UNAVAILABLE, "could not resolve \"%s\": %s", f->endpoint,
+        c->addresses = NULL;
+        client_error(&c->last, FLOTILLA_UNAVAILABLE, "could not resolve \"%s\": %s", c->endpoint,
                      gai_strerror(rc));
         return false;
     }
-    f->address = f->addresses;
+    c->address = c->addresses;
     return true;
 }
 
-static int open_socket(struct flotilla *f)
+static int open_socket(struct client_conn *c)
 {
-    if (strncmp(f->endpoint, "unix:", 5) == 0) {
+    if (strncmp(c->endpoint, "unix:", 5) == 0) {
         struct sockaddr_un to = { .sun_family = AF_UNIX };
-        snprintf(to.sun_path, sizeof to.sun_path, "%s", f->endpoint + 5);
-        f->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        return f->fd < 0 ? -1 : connect(f->fd, (struct sockaddr *)&to, sizeof to);
+        snprintf(to.sun_path, sizeof to.sun_path, "%s", c->endpoint + 5);
+        c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        return c->fd < 0 ? -1 : connect(c->fd, (struct sockaddr *)&to, sizeof to);
     }
-    const struct addrinfo *to = f->address;
-    f->fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (f->fd < 0)
+    const struct addrinfo *to = c->address;
+    c->fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0)
         return -1;
     int one = 1;
-    setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(f->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-    return connect(f->fd, to->ai_addr, to->ai_addrlen);
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    return connect(c->fd, to->ai_addr, to->ai_addrlen);
 }
 
-static void connect_failed(struct flotilla *f, int number, uint64_t now)
+static void connect_failed(struct client_conn *c, int number, uint64_t now)
 {
-    client_error(&f->last, FLOTILLA_UNAVAILABLE, "could not connect to %s: %s%s", f->endpoint,
+    client_error(&c->last, FLOTILLA_UNAVAILABLE, "could not connect to %s: %s%s", c->endpoint,
                  strerror(number),
                  number == ECONNREFUSED || number == ENOENT ? "; is the node running there?" : "");
-    bool another = strncmp(f->endpoint, "unix:", 5) != 0 && next_address(f);
-    unsigned failures = f->failures;
-    client_conn_drop(f, now);
-    if (another) { /* of the same host: at once, as part of the same attempt */
-        f->retry_at = now;
-        f->failures = failures;
+    if (strncmp(c->endpoint, "unix:", 5) != 0 && next_address(c)) {
+        close_socket(c);   /* nothing is on the wire yet */
+        c->retry_at = now; /* another of the same host: at once, as part of the same attempt */
+    } else {
+        client_conn_drop(c, now);
     }
 }
 
 /* ---- Hello -------------------------------------------------------------------------------------------------- */
 
-static void put_on_wire(struct flotilla *f, struct client_op *op, struct list *before)
+static void put_on_wire(struct client_conn *c, struct client_op *op, struct list *before)
 {
     list_push_back(before, &op->link);
-    f->wire_count++;
-    if (f->unsent == before)
-        f->unsent = &op->link;
+    c->wire_count++;
+    if (c->unsent == before)
+        c->unsent = &op->link;
 }
 
 static void encode(struct client_op *op, enum net_frame_kind kind, uint32_t deadline_ms)
@@ -186,8 +207,8 @@ static void no_finish(struct client_op *op, const struct client_reply *reply)
 }
 
 /* A frame of our own, in front of what was not begun. */
-static bool send_control(struct flotilla *f, enum net_frame_kind kind, uint16_t method, uint64_t id,
-                         unsigned flags, struct bytes body)
+static bool send_control(struct client_conn *c, enum net_frame_kind kind, uint16_t method,
+                         uint64_t id, unsigned flags, struct bytes body)
 {
     struct client_op *op = client_op_new(method, CLIENT_CONTROL | flags, body.len);
     if (op == NULL)
@@ -197,26 +218,26 @@ static bool send_control(struct flotilla *f, enum net_frame_kind kind, uint16_t 
     op->id = id;
     op->finish = no_finish;
     encode(op, kind, 0);
-    struct list *before = f->unsent;
-    if (f->unsent_at > 0)
+    struct list *before = c->unsent;
+    if (c->unsent_at > 0)
         before = before->next; /* not into the middle of a frame */
-    put_on_wire(f, op, before);
+    put_on_wire(c, op, before);
     return true;
 }
 
-static void say_hello(struct flotilla *f, uint64_t now)
+static void say_hello(struct client_conn *c, uint64_t now)
 {
     uint8_t body[160], *at = body;
     pb_put_u64(&at, 1, 1);
     pb_put_u64(&at, 2, 1);
-    if (f->have_cluster_id)
-        pb_put_bytes(&at, 3, bytes_from(f->cluster_id, sizeof f->cluster_id));
-    pb_put_bytes(&at, 4, BYTES(f->identity));
-    f->state = CLIENT_HELLO;
-    if (!send_control(f, NET_FRAME_REQUEST, NET_HELLO, 0, 0,
+    if (c->f->have_cluster_id)
+        pb_put_bytes(&at, 3, bytes_from(c->f->cluster_id, sizeof c->f->cluster_id));
+    pb_put_bytes(&at, 4, BYTES(c->f->identity));
+    c->state = CLIENT_HELLO;
+    if (!send_control(c, NET_FRAME_REQUEST, NET_HELLO, 0, 0,
                       bytes_from(body, (size_t)(at - body)))) {
-        client_error(&f->last, FLOTILLA_RESOURCE_EXHAUSTED, "no memory to connect");
-        client_conn_drop(f, now);
+        client_error(&c->last, FLOTILLA_RESOURCE_EXHAUSTED, "no memory to connect");
+        client_conn_drop(c, now);
     }
 }
 
@@ -225,7 +246,7 @@ static uint32_t bounded_u32(uint64_t v, uint32_t least, uint32_t most)
     return v < least ? least : v > most ? most : (uint32_t)v;
 }
 
-static void take_hello(struct flotilla *f, const struct net_frame *frame, uint64_t now)
+static void take_hello(struct client_conn *c, const struct net_frame *frame, uint64_t now)
 {
     struct net_status status = { 0 };
     struct bytes wire = client_message_bytes(frame->body, 1),
@@ -233,22 +254,23 @@ static void take_hello(struct flotilla *f, const struct net_frame *frame, uint64
                  who = client_message_bytes(frame->body, 5);
     if (frame->method != NET_HELLO || !client_message_valid(frame->body) ||
         net_status_read(wire, &status) != ERR_OK) {
-        client_error(&f->last, FLOTILLA_FAILED_PRECONDITION, "%s answers hello with something else",
-                     f->endpoint);
-        refuse_all(f, now);
+        client_error(&c->last, FLOTILLA_FAILED_PRECONDITION, "%s answers hello with something else",
+                     c->endpoint);
+        refuse(c, now);
         return;
     }
     if (status.code != ERR_OK) {
-        client_error(&f->last, (int)status.code, "%s refuses us: %.*s", f->endpoint,
+        client_error(&c->last, (int)status.code, "%s refuses us: %.*s", c->endpoint,
                      (int)(status.message.len > 300 ? 300 : status.message.len),
                      (const char *)status.message.data);
         if (flotilla_error_class((int)status.code) == FLOTILLA_CLASS_FINAL)
-            refuse_all(f, now);
+            refuse(c, now);
         else
-            client_conn_drop(f, now);
+            client_conn_drop(c, now);
         return;
     }
-    struct flotilla_server *s = &f->server;
+    struct flotilla_server *s = &c->f->server;
+    c->refused = false;
     *s = (struct flotilla_server){ 0 };
     snprintf(s->identity, sizeof s->identity, "%.*s", (int)(who.len > 63 ? 63 : who.len),
              (const char *)who.data);
@@ -259,122 +281,130 @@ static void take_hello(struct flotilla *f, const struct net_frame *frame, uint64
     s->frame_max =
         bounded_u32(client_message_u64(frame->body, 7), NET_FRAME_MAX_UNKNOWN, NET_FRAME_MAX);
     s->inflight_max = bounded_u32(client_message_u64(frame->body, 8), 1, UINT32_MAX);
-    f->have_server = true;
-    f->state = CLIENT_READY;
-    f->failures = 0;
-    client_error_clear(&f->last);
+    c->f->have_server = true;
+    c->frame_max = s->frame_max;
+    c->inflight_max = s->inflight_max;
+    if (c->f->inflight_max != 0 && c->f->inflight_max < c->inflight_max)
+        c->inflight_max = c->f->inflight_max;
+    c->state = CLIENT_READY;
+    c->failures = 0;
+    client_error_clear(&c->last);
 }
 
-static void start(struct flotilla *f, uint64_t now)
+static void start(struct client_conn *c, uint64_t now)
 {
-    bool local = strncmp(f->endpoint, "unix:", 5) == 0;
-    f->attempt_until = now + f->connect_ms * ms;
-    if (!local && f->address == NULL && !resolve(f)) {
-        client_conn_drop(f, now);
+    bool local = strncmp(c->endpoint, "unix:", 5) == 0;
+    c->attempt_until = now + c->f->connect_ms * ms;
+    if (!local && c->address == NULL && !resolve(c)) {
+        client_conn_drop(c, now);
         return;
     }
-    f->state = CLIENT_CONNECTING;
-    if (open_socket(f) == 0)
-        say_hello(f, now);
+    c->state = CLIENT_CONNECTING;
+    if (open_socket(c) == 0)
+        say_hello(c, now);
     else if (errno != EINPROGRESS)
-        connect_failed(f, errno, now);
+        connect_failed(c, errno, now);
 }
 
-static void finish_connect(struct flotilla *f, uint64_t now)
+static void finish_connect(struct client_conn *c, uint64_t now)
 {
-    struct pollfd p = { .fd = f->fd, .events = POLLOUT };
+    struct pollfd p = { .fd = c->fd, .events = POLLOUT };
     if (poll(&p, 1, 0) <= 0 || p.revents == 0)
         return;
     int number = 0;
     socklen_t len = sizeof number;
-    getsockopt(f->fd, SOL_SOCKET, SO_ERROR, &number, &len);
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &number, &len);
     if (number != 0)
-        connect_failed(f, number, now);
+        connect_failed(c, number, now);
     else
-        say_hello(f, now);
+        say_hello(c, now);
 }
 
 /* ---- Sending ------------------------------------------------------------------------------------------------ */
 
-/* Fills the window with operations that wait. */
-static void assign(struct flotilla *f, uint64_t now)
+bool client_conn_assignable(const struct client_conn *c)
 {
-    uint32_t window = f->server.inflight_max;
-    if (f->inflight_max != 0 && f->inflight_max < window)
-        window = f->inflight_max;
-    while (f->wire_count < window && !list_empty(&f->queue)) {
-        struct client_op *op = container_of(list_pop_front(&f->queue), struct client_op, link);
-        if (op->size > f->server.frame_max) {
-            client_op_fail(f, op, FLOTILLA_TOO_LARGE, 0,
+    return c->state == CLIENT_READY && c->wire_count < c->inflight_max && !list_empty(&c->queue);
+}
+
+/* Fills the window with operations that wait. */
+static void assign(struct client_conn *c, uint64_t now)
+{
+    if (list_empty(&c->wire))
+        c->heard_at = now;
+    while (client_conn_assignable(c)) {
+        struct client_op *op = container_of(list_pop_front(&c->queue), struct client_op, link);
+        if (op->size > c->frame_max) {
+            client_op_fail(c->f, op, FLOTILLA_TOO_LARGE, 0,
                            "the request has %zu bytes, the server takes frames of %u", op->size,
-                           (unsigned)f->server.frame_max);
+                           (unsigned)c->frame_max);
             continue;
         }
         uint64_t left = op->deadline > now ? (op->deadline - now + ms - 1) / ms : 1;
         encode(op, NET_FRAME_REQUEST, left > UINT32_MAX ? UINT32_MAX : (uint32_t)left);
-        put_on_wire(f, op, &f->wire);
+        put_on_wire(c, op, &c->wire);
     }
 }
 
 /* `n` more bytes of the wire were written: moves on, forgets frames that nobody will answer. */
-static void advance(struct flotilla *f, size_t n)
+static void advance(struct client_conn *c, size_t n)
 {
     while (n > 0) {
-        struct client_op *op = container_of(f->unsent, struct client_op, link);
-        size_t rest = op->size - f->unsent_at;
+        struct client_op *op = container_of(c->unsent, struct client_op, link);
+        size_t rest = op->size - c->unsent_at;
         if (n < rest) {
-            f->unsent_at += n;
+            c->unsent_at += n;
             return;
         }
         n -= rest;
-        f->unsent = f->unsent->next;
-        f->unsent_at = 0;
+        c->unsent = c->unsent->next;
+        c->unsent_at = 0;
         if (op->flags & CLIENT_ONE_WAY) {
             list_remove(&op->link);
-            f->wire_count--;
+            c->wire_count--;
             client_op_free(op);
         }
     }
 }
 
-static void send_wire(struct flotilla *f, uint64_t now)
+static void send_wire(struct client_conn *c, uint64_t now)
 {
-    while (f->unsent != &f->wire) {
+    while (c->unsent != &c->wire) {
         struct iovec iov[IOV_OURS];
-        size_t n = 0, skip = f->unsent_at, total = 0;
-        for (struct list *node = f->unsent; node != &f->wire && n < IOV_OURS; node = node->next) {
+        size_t n = 0, skip = c->unsent_at, total = 0;
+        for (struct list *node = c->unsent; node != &c->wire && n < IOV_OURS; node = node->next) {
             struct client_op *op = container_of(node, struct client_op, link);
             iov[n++] = (struct iovec){ op->frame + skip, op->size - skip };
             total += op->size - skip;
             skip = 0;
         }
         struct msghdr message = { .msg_iov = iov, .msg_iovlen = n };
-        ssize_t sent = sendmsg(f->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (sent < 0) {
-            client_error(&f->last, FLOTILLA_UNAVAILABLE, "the connection to %s broke: %s",
-                         f->endpoint, strerror(errno));
-            client_conn_drop(f, now);
+            client_error(&c->last, FLOTILLA_UNAVAILABLE, "the connection to %s broke: %s",
+                         c->endpoint, strerror(errno));
+            client_conn_drop(c, now);
             return;
         }
-        advance(f, (size_t)sent);
+        advance(c, (size_t)sent);
         if ((size_t)sent < total)
             return;
     }
 }
 
-bool client_conn_recall(struct flotilla *f, struct client_op *op)
+bool client_conn_recall(struct client_conn *c, struct client_op *op)
 {
-    bool begun = f->unsent_at > 0;
-    for (struct list *node = f->unsent; node != &f->wire; node = node->next) {
+    bool begun = c->unsent_at > 0;
+    for (struct list *node = c->unsent; node != &c->wire; node = node->next) {
         if (node == &op->link && !begun) {
-            if (f->unsent == node)
-                f->unsent = node->next;
+            if (c->unsent == node)
+                c->unsent = node->next;
             list_remove(node);
-            f->wire_count--;
+            c->wire_count--;
             return true;
         }
         begun = false;
@@ -382,146 +412,147 @@ bool client_conn_recall(struct flotilla *f, struct client_op *op)
     return false;
 }
 
-void client_conn_cancel(struct flotilla *f, uint64_t id)
+void client_conn_cancel(struct client_conn *c, uint64_t id)
 {
-    if (f->state == CLIENT_READY)
-        send_control(f, NET_FRAME_CANCEL, 0, id, CLIENT_ONE_WAY, (struct bytes){ 0 });
+    if (c->state == CLIENT_READY)
+        send_control(c, NET_FRAME_CANCEL, 0, id, CLIENT_ONE_WAY, (struct bytes){ 0 });
 }
 
-void client_conn_probe(struct flotilla *f, uint64_t now)
+void client_conn_probe(struct client_conn *c, uint64_t now)
 {
-    if (f->state != CLIENT_READY || f->probe_until != 0)
+    if (c->state != CLIENT_READY || c->probe_until != 0)
         return;
-    if (send_control(f, NET_FRAME_PING, 0, 0, CLIENT_ONE_WAY, (struct bytes){ 0 }))
-        f->probe_until = now + f->connect_ms * ms;
+    if (send_control(c, NET_FRAME_PING, 0, 0, CLIENT_ONE_WAY, (struct bytes){ 0 }))
+        c->probe_until = now + c->f->connect_ms * ms;
 }
 
 /* ---- Receiving ---------------------------------------------------------------------------------------------- */
 
-static void stranger(struct flotilla *f, uint64_t now)
+static void stranger(struct client_conn *c, uint64_t now)
 {
     char said[80];
-    size_t n = f->in.len - f->in_at, k = 0;
+    size_t n = c->in.len - c->in_at, k = 0;
     for (size_t i = 0; i < n && k + 1 < sizeof said; i++) {
-        uint8_t c = f->in.data[f->in_at + i];
-        if (c == '\r' || c == '\n')
+        uint8_t byte = c->in.data[c->in_at + i];
+        if (byte == '\r' || byte == '\n')
             break;
-        said[k++] = c >= 0x20 && c < 0x7f ? (char)c : '.';
+        said[k++] = byte >= 0x20 && byte < 0x7f ? (char)byte : '.';
     }
     said[k] = '\0';
-    client_error(&f->last, FLOTILLA_FAILED_PRECONDITION,
+    client_error(&c->last, FLOTILLA_FAILED_PRECONDITION,
                  "%s does not speak Flotilla's protocol (it says \"%s\"); check the port",
-                 f->endpoint, said);
-    refuse_all(f, now);
+                 c->endpoint, said);
+    refuse(c, now);
 }
 
 /* Id 0: about the connection, which ends. */
-static void take_error(struct flotilla *f, const struct net_frame *frame, uint64_t now)
+static void take_error(struct client_conn *c, const struct net_frame *frame, uint64_t now)
 {
     struct net_status status = { .code = ERR_INTERNAL };
     if (net_status_read(frame->body, &status) != ERR_OK || status.code == ERR_OK)
         status.code = ERR_INTERNAL;
-    client_error(&f->last, (int)status.code, "%s ended the connection: %.*s", f->endpoint,
+    client_error(&c->last, (int)status.code, "%s ended the connection: %.*s", c->endpoint,
                  (int)(status.message.len > 300 ? 300 : status.message.len),
                  (const char *)status.message.data);
-    bool early = f->state == CLIENT_HELLO;
+    bool early = c->state == CLIENT_HELLO;
     if (early && (status.code == ERR_PERMISSION_DENIED || status.code == ERR_UPGRADE_REQUIRED))
-        refuse_all(f, now);
+        refuse(c, now);
     else
-        drop(f, now, status.code == ERR_UNAVAILABLE);
+        drop(c, now, status.code == ERR_UNAVAILABLE);
 }
 
-static void take_frame(struct flotilla *f, const struct net_frame *frame, uint64_t now)
+static void take_frame(struct client_conn *c, const struct net_frame *frame, uint64_t now)
 {
     if (frame->kind == NET_FRAME_ERROR && frame->request_id == 0) {
-        take_error(f, frame, now);
+        take_error(c, frame, now);
         return;
     }
     if (frame->kind != NET_FRAME_RESPONSE && frame->kind != NET_FRAME_ERROR)
         return; /* the answer to a ping, or a push that nobody asked for */
-    for (struct list *node = f->wire.next; node != f->unsent; node = node->next) {
+    for (struct list *node = c->wire.next; node != c->unsent; node = node->next) {
         struct client_op *op = container_of(node, struct client_op, link);
         if (op->id != frame->request_id)
             continue;
         list_remove(node);
-        f->wire_count--;
+        c->wire_count--;
         if (op->flags & CLIENT_CONTROL) {
             client_op_free(op);
-            take_hello(f, frame, now);
+            take_hello(c, frame, now);
         } else {
-            client_op_answer(f, op, frame);
+            client_op_answer(c->f, op, frame);
         }
         return;
     }
 }
 
 /* Takes whole frames off the input. The connection may be gone afterwards. */
-static void take_frames(struct flotilla *f, uint64_t now)
+static void take_frames(struct client_conn *c, uint64_t now)
 {
-    while (f->fd >= 0 && f->in_at < f->in.len) {
+    while (c->fd >= 0 && c->in_at < c->in.len) {
         struct net_frame frame;
         size_t size;
-        err_t rc = net_frame_decode(bytes_from(f->in.data + f->in_at, f->in.len - f->in_at),
+        err_t rc = net_frame_decode(bytes_from(c->in.data + c->in_at, c->in.len - c->in_at),
                                     NET_FRAME_MAX, &frame, &size);
         if (rc == ERR_SHORT)
             break;
-        if (rc != ERR_OK && f->state == CLIENT_HELLO) {
-            stranger(f, now);
+        if (rc != ERR_OK && c->state == CLIENT_HELLO) {
+            stranger(c, now);
             return;
         }
         if (rc != ERR_OK) {
-            client_error(&f->last, FLOTILLA_UNAVAILABLE, "a frame from %s is damaged", f->endpoint);
-            client_conn_drop(f, now);
+            client_error(&c->last, FLOTILLA_UNAVAILABLE, "a frame from %s is damaged", c->endpoint);
+            client_conn_drop(c, now);
             return;
         }
-        f->in_at += size;
-        take_frame(f, &frame, now);
+        c->in_at += size;
+        take_frame(c, &frame, now);
     }
-    if (f->in_at == f->in.len) {
-        f->in_at = f->in.len = 0;
-        if (f->in.cap > INPUT_KEPT)
-            buf_free(&f->in);
-    } else if (f->in_at > f->in.len / 2) {
-        memmove(f->in.data, f->in.data + f->in_at, f->in.len - f->in_at);
-        f->in.len -= f->in_at;
-        f->in_at = 0;
+    if (c->in_at == c->in.len) {
+        c->in_at = c->in.len = 0;
+        if (c->in.cap > INPUT_KEPT)
+            buf_free(&c->in);
+    } else if (c->in_at > c->in.len / 2) {
+        memmove(c->in.data, c->in.data + c->in_at, c->in.len - c->in_at);
+        c->in.len -= c->in_at;
+        c->in_at = 0;
     }
 }
 
-static void receive(struct flotilla *f, uint64_t now)
+static void receive(struct client_conn *c, uint64_t now)
 {
-    while (f->fd >= 0) {
-        size_t want = f->in.data == NULL ? READ_FIRST : READ_LEAST;
+    while (c->fd >= 0) {
+        size_t want = c->in.data == NULL ? READ_FIRST : READ_LEAST;
         uint8_t *to =
-            f->in.cap - f->in.len >= want ? f->in.data + f->in.len : buf_reserve(&f->in, want);
+            c->in.cap - c->in.len >= want ? c->in.data + c->in.len : buf_reserve(&c->in, want);
         if (to == NULL) {
-            client_error(&f->last, FLOTILLA_RESOURCE_EXHAUSTED, "no memory to receive into");
-            client_conn_drop(f, now);
+            client_error(&c->last, FLOTILLA_RESOURCE_EXHAUSTED, "no memory to receive into");
+            client_conn_drop(c, now);
             return;
         }
-        size_t room = f->in.cap - f->in.len;
-        ssize_t got = recv(f->fd, to, room, MSG_DONTWAIT);
+        size_t room = c->in.cap - c->in.len;
+        ssize_t got = recv(c->fd, to, room, MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (got <= 0) {
-            if (f->state == CLIENT_HELLO && f->in.len > f->in_at) {
-                stranger(f, now);
+            if (c->state == CLIENT_HELLO && c->in.len > c->in_at) {
+                stranger(c, now);
                 return;
             }
             if (got == 0)
-                client_error(&f->last, FLOTILLA_UNAVAILABLE, "%s closed the connection",
-                             f->endpoint);
+                client_error(&c->last, FLOTILLA_UNAVAILABLE, "%s closed the connection",
+                             c->endpoint);
             else
-                client_error(&f->last, FLOTILLA_UNAVAILABLE, "the connection to %s broke: %s",
-                             f->endpoint, strerror(errno));
-            client_conn_drop(f, now);
+                client_error(&c->last, FLOTILLA_UNAVAILABLE, "the connection to %s broke: %s",
+                             c->endpoint, strerror(errno));
+            client_conn_drop(c, now);
             return;
         }
-        f->in.len += (size_t)got;
-        f->probe_until = 0;
-        take_frames(f, now);
+        c->in.len += (size_t)got;
+        c->probe_until = 0;
+        c->heard_at = now;
+        take_frames(c, now);
         if ((size_t)got < room)
             return;
     }
@@ -529,32 +560,62 @@ static void receive(struct flotilla *f, uint64_t now)
 
 /* ---- The face ----------------------------------------------------------------------------------------------- */
 
-static void check_time(struct flotilla *f, uint64_t now)
+bool client_conn_wanted(const struct client_conn *c)
 {
-    if ((f->state == CLIENT_CONNECTING || f->state == CLIENT_HELLO) && now >= f->attempt_until) {
-        client_error(&f->last, FLOTILLA_UNAVAILABLE, "%s did not %s within %u ms", f->endpoint,
-                     f->state == CLIENT_HELLO ? "answer hello" : "accept the connection",
-                     (unsigned)f->connect_ms);
-        next_address(f);
-        client_conn_drop(f, now);
-    } else if (f->probe_until != 0 && now >= f->probe_until) {
-        client_error(&f->last, FLOTILLA_UNAVAILABLE, "%s does not answer", f->endpoint);
-        client_conn_drop(f, now);
+    return !list_empty(&c->queue) || (c->f->want_open && c == c->f->current);
+}
+
+/* Where another server could be asked, one that owes answers and says nothing is not waited for until the end. */
+static uint64_t silent_at(const struct client_conn *c)
+{
+    bool owes = c->state == CLIENT_READY && c->wire_count > 0;
+    return owes && c->f->conn_count > 1 && c->probe_until == 0 ? c->heard_at + CLIENT_SILENT_MS * ms
+                                                               : UINT64_MAX;
+}
+
+uint64_t client_conn_due(const struct client_conn *c)
+{
+    uint64_t due = silent_at(c);
+    if (c->state == CLIENT_OFFLINE && client_conn_wanted(c) && c->retry_at < due)
+        due = c->retry_at;
+    if ((c->state == CLIENT_CONNECTING || c->state == CLIENT_HELLO) && c->attempt_until < due)
+        due = c->attempt_until;
+    if (c->probe_until != 0 && c->probe_until < due)
+        due = c->probe_until;
+    return client_conn_assignable(c) ? 0 : due;
+}
+
+static void check_time(struct client_conn *c, uint64_t now)
+{
+    if ((c->state == CLIENT_CONNECTING || c->state == CLIENT_HELLO) && now >= c->attempt_until) {
+        client_error(&c->last, FLOTILLA_UNAVAILABLE, "%s did not %s within %u ms", c->endpoint,
+                     c->state == CLIENT_HELLO ? "answer hello" : "accept the connection",
+                     (unsigned)c->f->connect_ms);
+        next_address(c);
+        client_conn_drop(c, now);
+    } else if (c->probe_until != 0 && now >= c->probe_until) {
+        client_error(&c->last, FLOTILLA_UNAVAILABLE, "%s does not answer", c->endpoint);
+        client_conn_drop(c, now);
+    } else if (now >= silent_at(c)) {
+        client_conn_probe(c, now);
     }
 }
 
-void client_conn_process(struct flotilla *f, uint64_t now)
+void client_conn_receive(struct client_conn *c, bool look, uint64_t now)
 {
-    check_time(f, now);
-    bool work = !list_empty(&f->queue) || f->want_open;
-    if (f->state == CLIENT_OFFLINE && work && now >= f->retry_at)
-        start(f, now);
-    if (f->state == CLIENT_CONNECTING)
-        finish_connect(f, now);
-    if (f->state == CLIENT_HELLO || f->state == CLIENT_READY)
-        receive(f, now);
-    if (f->state == CLIENT_READY)
-        assign(f, now);
-    if (f->state == CLIENT_HELLO || f->state == CLIENT_READY)
-        send_wire(f, now);
+    check_time(c, now);
+    if (c->state == CLIENT_OFFLINE && client_conn_wanted(c) && now >= c->retry_at)
+        start(c, now);
+    if (c->state == CLIENT_CONNECTING)
+        finish_connect(c, now);
+    if (look && (c->state == CLIENT_HELLO || c->state == CLIENT_READY))
+        receive(c, now);
+}
+
+void client_conn_send(struct client_conn *c, uint64_t now)
+{
+    if (client_conn_assignable(c))
+        assign(c, now);
+    if (c->state == CLIENT_HELLO || c->state == CLIENT_READY)
+        send_wire(c, now);
 }

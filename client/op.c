@@ -68,6 +68,10 @@ void client_op_free(struct client_op *op)
 int client_op_submit(struct flotilla *f, struct client_op *op, uint32_t timeout_ms,
                      struct flotilla_error *error)
 {
+    if (f->closing) {
+        client_op_free(op);
+        return client_error(error, FLOTILLA_CANCELLED, "the handle is being closed");
+    }
     if (f->pending_bytes + op->size > f->queue_bytes_max) {
         client_op_free(op);
         return client_error(
@@ -86,7 +90,7 @@ int client_op_submit(struct flotilla *f, struct client_op *op, uint32_t timeout_
     op->deadline = client_now() + (timeout_ms != 0 ? timeout_ms : f->timeout_ms) * ms;
     if (op->deadline < f->next_deadline)
         f->next_deadline = op->deadline;
-    list_push_back(&f->queue, &op->link);
+    client_route(f, op);
     f->pending++;
     f->pending_bytes += op->size;
     return FLOTILLA_OK;
@@ -117,7 +121,7 @@ static void fail(struct flotilla *f, struct client_op *op, int code, uint32_t ba
 void client_op_fail(struct flotilla *f, struct client_op *op, int code, uint32_t backoff_ms,
                     const char *fmt, ...)
 {
-    char text[sizeof f->last.message + 200];
+    char text[sizeof op->conn->last.message + 200];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
@@ -127,36 +131,24 @@ void client_op_fail(struct flotilla *f, struct client_op *op, int code, uint32_t
 
 /* ---- Answers ------------------------------------------------------------------------------------------------ */
 
-/* Pauses that grow, each drawn from the upper half, so that many clients do not come back together. */
-static uint64_t pause_ns(struct flotilla *f, unsigned attempts, uint32_t at_least_ms)
+uint64_t client_op_pause(struct flotilla *f, unsigned attempts, uint32_t least_ms, uint32_t most_ms,
+                         uint32_t asked_ms)
 {
-    uint64_t most = CLIENT_BACKOFF_LEAST_MS;
-    while (attempts-- > 0 && most < CLIENT_BACKOFF_MOST_MS)
+    uint64_t most = least_ms;
+    while (attempts-- > 0 && most < most_ms)
         most *= 2;
-    if (most < at_least_ms)
-        most = at_least_ms;
-    return prng_range(&f->chance, at_least_ms > most / 2 ? at_least_ms : most / 2,
-                      most + most / 2) *
-           ms;
+    if (most < asked_ms)
+        most = asked_ms;
+    return prng_range(&f->chance, asked_ms > most / 2 ? asked_ms : most / 2, most + most / 2) * ms;
 }
 
-/* A refusal: the server has done nothing. Later again, if there is time for it. */
-static bool again_later(struct flotilla *f, struct client_op *op, const struct client_reply *reply)
+void client_op_delay(struct flotilla *f, struct client_op *op, uint64_t due)
 {
-    enum flotilla_class class = flotilla_error_class(reply->code);
-    if ((class != FLOTILLA_CLASS_RETRY_SAME && class != FLOTILLA_CLASS_RETRY_ROUTE) ||
-        (op->flags & CLIENT_ONCE))
-        return false;
-    uint64_t due = client_now() + pause_ns(f, op->attempts, reply->backoff_ms);
-    if (due >= op->deadline)
-        return false;
     op->attempts++;
     op->not_before = due;
     if (due < f->next_delayed)
         f->next_delayed = due;
-    list_remove(&op->link);
     list_push_back(&f->delayed, &op->link);
-    return true;
 }
 
 /* What an answer says. False: it cannot be read, or says nothing. */
@@ -200,7 +192,7 @@ void client_op_answer(struct flotilla *f, struct client_op *op, const struct net
                  (int)(s->message.len < sizeof text ? s->message.len : sizeof text - 1),
                  (const char *)s->message.data);
         reply.message = text[0] != '\0' ? text : flotilla_code_name(reply.code);
-        if (again_later(f, op, &reply))
+        if (client_route_again(f, op, &reply))
             return;
     }
     finish(f, op, &reply, false);
@@ -216,14 +208,14 @@ void client_op_lost(struct flotilla *f, struct client_op *op, bool whole)
             f, op, FLOTILLA_UNDETERMINED, 0,
             "the connection was lost after the request was sent, so it may or may not have been done (%s); "
             "read before you decide",
-            f->last.message);
+            op->conn->last.message);
     } else if (whole && (op->flags & CLIENT_ONCE)) {
         client_op_fail(f, op, FLOTILLA_UNAVAILABLE, 0, "the connection was lost (%s)",
-                       f->last.message);
+                       op->conn->last.message);
     } else {
         op->attempts++;
         list_remove(&op->link);
-        list_push_back(&f->queue, &op->link);
+        client_route(f, op);
     }
 }
 
@@ -231,10 +223,11 @@ void client_op_lost(struct flotilla *f, struct client_op *op, bool whole)
 
 static void expire_waiting(struct flotilla *f, struct client_op *op)
 {
-    if (f->state != CLIENT_READY)
+    const struct client_conn *c = op->conn;
+    if (c->state != CLIENT_READY)
         client_op_fail(f, op, FLOTILLA_UNAVAILABLE, 0,
-                       "no connection to %s within the deadline; nothing was done: %s", f->endpoint,
-                       f->last.message[0] != '\0' ? f->last.message : "it does not answer");
+                       "no connection to %s within the deadline; nothing was done: %s", c->endpoint,
+                       c->last.message[0] != '\0' ? c->last.message : "it does not answer");
     else
         client_op_fail(
             f, op, FLOTILLA_DEADLINE_EXCEEDED, 0,
@@ -244,7 +237,8 @@ static void expire_waiting(struct flotilla *f, struct client_op *op)
 /* On the wire: the server may be at it. */
 static void expire_on_wire(struct flotilla *f, struct client_op *op, uint64_t now)
 {
-    if (client_conn_recall(f, op)) {
+    struct client_conn *c = op->conn;
+    if (client_conn_recall(c, op)) {
         expire_waiting(f, op);
         return;
     }
@@ -257,8 +251,8 @@ static void expire_on_wire(struct flotilla *f, struct client_op *op, uint64_t no
               "you decide"
             : "no answer within the deadline",
         true);
-    client_conn_cancel(f, id);
-    client_conn_probe(f, now);
+    client_conn_cancel(c, id);
+    client_conn_probe(c, now);
 }
 
 static void collect_expired(struct list *from, struct list *to, uint64_t now, uint64_t *next)
@@ -276,20 +270,13 @@ static void collect_expired(struct list *from, struct list *to, uint64_t now, ui
     }
 }
 
-static void expire(struct flotilla *f, uint64_t now)
+/* Those on a wire. A callback may submit, so begin anew after each; those on the wire are few. */
+static void expire_wire(struct flotilla *f, struct client_conn *c, uint64_t now, uint64_t *next)
 {
-    struct list expired;
-    list_init(&expired);
-    f->next_deadline = UINT64_MAX;
-    uint64_t next = UINT64_MAX;
-    collect_expired(&f->queue, &expired, now, &next);
-    collect_expired(&f->delayed, &expired, now, &next);
-    while (!list_empty(&expired))
-        expire_waiting(f, container_of(expired.next, struct client_op, link));
     bool found;
-    do { /* a callback may submit, so begin anew after each; those on the wire are few */
+    do {
         found = false;
-        list_for_each(node, &f->wire) {
+        list_for_each(node, &c->wire) {
             struct client_op *op = container_of(node, struct client_op, link);
             if (op->zombie || (op->flags & CLIENT_CONTROL))
                 continue;
@@ -298,12 +285,37 @@ static void expire(struct flotilla *f, uint64_t now)
                 found = true;
                 break;
             }
-            if (op->deadline < next)
-                next = op->deadline;
+            if (op->deadline < *next)
+                *next = op->deadline;
         }
     } while (found);
+}
+
+static void expire(struct flotilla *f, uint64_t now)
+{
+    struct list expired;
+    list_init(&expired);
+    f->next_deadline = UINT64_MAX;
+    uint64_t next = UINT64_MAX;
+    for (size_t i = 0; i < f->conn_count; i++)
+        collect_expired(&f->conns[i]->queue, &expired, now, &next);
+    collect_expired(&f->delayed, &expired, now, &next);
+    while (!list_empty(&expired))
+        expire_waiting(f, container_of(expired.next, struct client_op, link));
+    for (size_t i = 0; i < f->conn_count; i++)
+        expire_wire(f, f->conns[i], now, &next);
     if (next < f->next_deadline) /* what callbacks have submitted counts as well */
         f->next_deadline = next;
+}
+
+void client_op_cancel(struct flotilla *f, uint64_t id)
+{
+    for (size_t i = 0; i < f->conn_count; i++)
+        list_for_each(node, &f->conns[i]->wire)
+            if (container_of(node, struct client_op, link)->id == id) {
+                client_conn_cancel(f->conns[i], id);
+                return;
+            }
 }
 
 void client_op_tick(struct flotilla *f, uint64_t now)
@@ -317,7 +329,7 @@ void client_op_tick(struct flotilla *f, uint64_t now)
         struct client_op *op = container_of(node, struct client_op, link);
         if (op->not_before <= now) {
             list_remove(node);
-            list_push_back(&f->queue, node);
+            client_route(f, op);
         } else if (op->not_before < f->next_delayed) {
             f->next_delayed = op->not_before;
         }

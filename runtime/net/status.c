@@ -24,6 +24,21 @@ static err_t read_conflict(struct bytes in, struct net_status *s)
     return in.len == 0 ? ERR_OK : ERR_CORRUPTION;
 }
 
+static err_t read_leader(struct bytes in, struct net_status *s)
+{
+    struct pb_field f;
+    s->has_leader = true;
+    while (pb_next(&in, &f)) {
+        if (f.number == 1 && f.type == PB_VARINT)
+            s->region_id = f.value;
+        else if (f.number == 2 && f.type == PB_VARINT)
+            s->leader_store = f.value;
+        else if (f.number == 3 && f.type == PB_BYTES)
+            s->leader_address = f.bytes;
+    }
+    return in.len == 0 ? ERR_OK : ERR_CORRUPTION;
+}
+
 err_t net_status_read(struct bytes in, struct net_status *ret)
 {
     struct net_status s = { 0 };
@@ -40,6 +55,11 @@ err_t net_status_read(struct bytes in, struct net_status *ret)
                 return ERR_CORRUPTION; /* twice: mergers disagree, so nobody may send it */
         } else if (f.number == 4 && f.type == PB_VARINT) {
             s.backoff_ms = f.value > UINT32_MAX ? UINT32_MAX : (uint32_t)f.value;
+        } else if (f.number == 6 && f.type == PB_BYTES) {
+            if (s.has_leader || read_leader(f.bytes, &s) != ERR_OK)
+                return ERR_CORRUPTION;
+        } else if (f.number == 7 && f.type == PB_BYTES) {
+            s.epoch_not_match = f.bytes;
         }
     }
     if (in.len != 0)

@@ -14,6 +14,10 @@ struct net_status {
     bool absent;
     struct bytes current_value;
     bool has_value;
+    bool has_leader; /* with NOT_LEADER: the fields below */
+    uint64_t region_id, leader_store;
+    struct bytes leader_address;
+    struct bytes epoch_not_match; /* with EPOCH_NOT_MATCH: an EpochNotMatch, unread */
 };
 /* Reads a Status; a number that err.h does not know is ERR_INTERNAL. ERR_CORRUPTION if it is none. */
 MUST_USE err_t net_status_read(struct bytes in, struct net_status *ret);

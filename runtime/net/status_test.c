@@ -32,6 +32,27 @@ TEST(net_status_reads_what_protobuf_c_writes)
     }
 }
 
+TEST(net_status_reads_who_leads)
+{
+    Flotilla__Kv__Status m = FLOTILLA__KV__STATUS__INIT;
+    Flotilla__Kv__NotLeader leader = FLOTILLA__KV__NOT_LEADER__INIT;
+    uint8_t address[] = "127.0.0.1:7702", wire[128];
+    m.code = ERR_NOT_LEADER;
+    m.detail_case = FLOTILLA__KV__STATUS__DETAIL_NOT_LEADER;
+    m.not_leader = &leader;
+    leader.region_id = UINT64_MAX;
+    leader.leader_store = 3;
+    leader.leader_address = (ProtobufCBinaryData){ 14, address };
+    struct net_status s;
+    size_t len = flotilla__kv__status__pack(&m, wire);
+    CHECK_EQ(net_status_read(bytes_from(wire, len), &s), ERR_OK);
+    CHECK(s.has_leader && !s.has_conflict);
+    CHECK(s.region_id == UINT64_MAX && s.leader_store == 3);
+    CHECK_BYTES(s.leader_address, BYTES("127.0.0.1:7702"));
+    memcpy(wire + len, wire + 2, len - 2); /* twice */
+    CHECK_EQ(net_status_read(bytes_from(wire, 2 * len - 2), &s), ERR_CORRUPTION);
+}
+
 TEST(net_status_writes_what_protobuf_c_reads)
 {
     struct buf b = { 0 };

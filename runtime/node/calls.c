@@ -6,8 +6,8 @@
 
 enum { SMALL_REPLY = 4096 }; /* bytes up to which copying is cheaper than allocating */
 
-/* Status: code 1, message 2, oneof { conflict 3, backoff_ms 4, limit 5 }; Limit: name 1, max 2,
- * have 3 (proto/kvrpc.proto) */
+/* Status: code 1, message 2, oneof { conflict 3, backoff_ms 4, limit 5, not_leader 6 }; Limit: name 1, max 2,
+ * have 3; NotLeader: region_id 1, leader_store 2, leader_address 3 (proto/kvrpc.proto) */
 
 struct node_method *node_calls_add(struct node_calls *calls, const char *name)
 {
@@ -57,6 +57,22 @@ void node_call_fail(struct node_call *c, err_t rc, const char *message, uint32_t
     struct buf body = { 0 };
     node_put_status(&body, 1, rc, BYTES(message), backoff_ms);
     node_call_reply(c, rc, &body);
+    buf_free(&body);
+}
+
+void node_call_not_leader(struct node_call *c, uint64_t region_id, uint64_t store,
+                          struct bytes address)
+{
+    struct buf body = { 0 };
+    size_t detail =
+        pb_u64_size(1, region_id) + pb_u64_size(2, store) + pb_bytes_size(3, address.len);
+    pb_append_head(&body, 1, pb_u64_size(1, ERR_NOT_LEADER) + pb_item_size(6, detail));
+    pb_append_u64(&body, 1, ERR_NOT_LEADER);
+    pb_append_head(&body, 6, detail);
+    pb_append_u64(&body, 1, region_id);
+    pb_append_u64(&body, 2, store);
+    pb_append_bytes(&body, 3, address);
+    node_call_reply(c, ERR_NOT_LEADER, &body);
     buf_free(&body);
 }
 

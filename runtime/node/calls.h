@@ -41,6 +41,11 @@ void node_call_fail(struct node_call *c, err_t rc, const char *message, uint32_t
 void node_call_too_large(struct node_call *c, const char *message, const char *limit, uint64_t max,
                          uint64_t have);
 
+/* Answers that another store leads: number and address ("127.0.0.1:7701") as far as they are known, else 0 and empty.
+ * The client then asks there. */
+void node_call_not_leader(struct node_call *c, uint64_t region_id, uint64_t store,
+                          struct bytes address);
+
 /* A Status as field `number`: {} for OK. */
 void node_put_status(struct buf *b, uint32_t number, err_t rc, struct bytes message,
                      uint32_t backoff_ms);

@@ -7,13 +7,19 @@
  *     flotilla_raw_put(db, FLOTILLA_NAMESPACE, FLOTILLA_TEXT("k1"), FLOTILLA_TEXT("v1"), &error);
  *
  * Threads. A handle has no lock: one thread at a time uses it. Open one per thread; a handle is a socket and two
- * buffers. Different handles share nothing.
+ * buffers for each server that it talks to. Different handles share nothing.
+ *
+ * Clusters. A handle is given some nodes, and is told by their answers who leads. A lost or refused connection makes it
+ * try the next node, at once; pauses, growing and jittered, come after a whole round. A node that does not lead names
+ * who does: the handle keeps a connection to each and sends the request there (three times at once, then with pauses
+ * of about 20 to 200 ms); where nobody leads it asks around with such pauses. Only numeric addresses are followed.
  *
  * Outcomes. Every call answers one of the codes below and, if `error` is not NULL, a sentence for people. What to do
  * with a code is flotilla_error_class(). The library retries what is safe to retry, within one deadline per call:
  *
  *     reads and timestamps    after a lost connection or answer, and while the server is busy
- *     writes                  while the server has refused them, or while they have not been sent as a whole
+ *     writes                  while the server has refused them (busy, does not lead, knows another range), or while
+ *                             they have not been sent as a whole
  *     never                   a write that was sent and not answered: FLOTILLA_UNDETERMINED. It may have happened,
  *                             or may still happen. Read the key (a versioned one tells by its version) and decide.
  *
@@ -118,21 +124,24 @@ FLOTILLA_API void flotilla_free(void *memory);
 /* ---- Handles ------------------------------------------------------------------------------------------------ */
 
 struct flotilla_options {
-    size_t size;            /* sizeof(struct flotilla_options) */
-    const char *endpoint;   /* "host:port", "[::1]:7700" or "unix:/path"; NULL: 127.0.0.1:7700 */
+    size_t size; /* sizeof(struct flotilla_options) */
+    /* "host:port", "[::1]:7700" or "unix:/path"; NULL: 127.0.0.1:7700. Several with commas between, at most 32: any
+     * nodes of one cluster. */
+    const char *endpoint;
     const char *cluster_id; /* 32 hex digits; NULL: whichever answers */
     const char *identity;   /* who we are, for the server's log; NULL: "libflotilla/VERSION" */
     uint32_t timeout_ms;    /* deadline of a call, retries and all; 0: 10,000 */
-    uint32_t connect_ms;    /* for one attempt to connect and say hello; 0: 5,000 */
-    uint32_t inflight_max;  /* requests on the wire; 0, or more than the server's: the server's */
+    uint32_t connect_ms; /* for one attempt to connect and say hello; 0: 5,000, of several 1,500 */
+    uint32_t inflight_max;  /* requests on one wire; 0, or more than the server's: the server's */
     size_t queue_bytes_max; /* submitted and unanswered; above: RESOURCE_EXHAUSTED; 0: 64 MiB */
     bool lazy;              /* flotilla_open() does not connect: the first call does */
 };
 #define FLOTILLA_ENDPOINT_DEFAULT "127.0.0.1:7700"
 
-/* Opens a handle and connects once, so that a wrong address or cluster is said here; later a lost connection is made
- * again as needed (with growing, jittered pauses). `options` may be NULL or {.size = sizeof options}; it is copied.
- * The caller ends `*ret` with flotilla_close(). A host name is resolved by getaddrinfo(), which blocks. */
+/* Opens a handle and connects to one of the endpoints, each tried once, so that a wrong address or cluster is said
+ * here; later a lost connection is made again as needed (with growing, jittered pauses). `options` may be NULL or
+ * {.size = sizeof options}; it is copied. The caller ends `*ret` with flotilla_close(). A host name is resolved by
+ * getaddrinfo(), which blocks. */
 FLOTILLA_API int flotilla_open(const struct flotilla_options *options, struct flotilla **ret,
                                struct flotilla_error *error);
 /* Ends the handle. Operations without an outcome end now: CANCELLED, or UNDETERMINED for a write that was sent.
@@ -310,8 +319,9 @@ FLOTILLA_API int flotilla_submit(struct flotilla *db, const struct flotilla_op *
                                  flotilla_done *done, void *user, struct flotilla_error *error);
 /* Operations without an outcome. */
 FLOTILLA_API size_t flotilla_pending(const struct flotilla *db);
-/* For poll(): the socket (-1: none now, wait for the time alone; it changes at every connect), POLLIN | POLLOUT as
- * needed, and milliseconds until flotilla_process() has something to do by time (-1: nothing). */
+/* For poll(): the socket, or with several servers an epoll of all (-1: none now, wait for the time alone; it changes
+ * at every connect), POLLIN | POLLOUT as needed, and milliseconds until flotilla_process() has something to do by time
+ * (-1: nothing). Ask again after every flotilla_submit() and flotilla_process(). */
 FLOTILLA_API int flotilla_fd(const struct flotilla *db);
 FLOTILLA_API short flotilla_events(const struct flotilla *db);
 FLOTILLA_API int flotilla_timeout(const struct flotilla *db);
