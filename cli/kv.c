@@ -22,6 +22,38 @@ static struct bytes inward(struct flotilla_bytes b)
     return bytes_from(b.data, b.len);
 }
 
+/* What a command was told: a key, in commands that write also a value, and how both are spelt. */
+struct told {
+    enum cli_coding coding;
+    struct buf key, value;
+};
+
+static void told_free(struct told *t)
+{
+    buf_free(&t->key);
+    buf_free(&t->value);
+}
+
+/* Takes KEY [VALUE|-], and connects before it waits for standard input. CLI_OK, or complained; on CLI_OK the caller
+ * frees `ret`. */
+static int begin(struct cli *cli, int argc, char **argv, struct told *ret)
+{
+    struct told t = { 0 };
+    if (!text_coding(cli, &t.coding) || !text_parse(cli, "the key", argv[0], t.coding, &t.key))
+        return CLI_USAGE;
+    if (t.key.len == 0)
+        return cli_usage(cli, "the key is empty");
+    int code = cli_namespace(cli);
+    if (code == CLI_OK && argc > 1 &&
+        !text_parse_or_read(cli, "the value", argv[1], t.coding, &t.value))
+        code = CLI_USAGE;
+    if (code == CLI_OK)
+        *ret = t;
+    else
+        told_free(&t);
+    return code;
+}
+
 /* A key as messages name it. */
 static const char *shown(const struct buf *key, char out[120])
 {
@@ -32,39 +64,19 @@ static const char *shown(const struct buf *key, char out[120])
     return out;
 }
 
-/* Parses the key, and connects. CLI_OK, or complained; on CLI_OK the caller frees `key`. */
-static int begin(struct cli *cli, const char *argument, enum cli_coding *coding, struct buf *key)
-{
-    *key = (struct buf){ 0 };
-    if (!text_coding(cli, coding) || !text_parse(cli, "the key", argument, *coding, key))
-        return CLI_USAGE;
-    if (key->len == 0)
-        return cli_usage(cli, "the key is empty");
-    int code = cli_namespace(cli);
-    if (code != CLI_OK)
-        buf_free(key);
-    return code;
-}
-
 /* ---- put ---------------------------------------------------------------------------------------------------- */
 
 static int run_put(struct cli *cli, int argc, char **argv)
 {
-    (void)argc;
-    enum cli_coding coding;
-    struct buf key, value;
-    int code = begin(cli, argv[0], &coding, &key);
+    struct told t;
+    int code = begin(cli, argc, argv, &t);
     if (code != CLI_OK)
         return code;
-    if (!text_parse_or_read(cli, "the value", argv[1], coding, &value)) {
-        buf_free(&key);
-        return CLI_USAGE;
-    }
     struct flotilla_error error;
-    if (flotilla_raw_put(cli->db, cli->ns, outward(&key), outward(&value), &error) != FLOTILLA_OK)
+    if (flotilla_raw_put(cli->db, cli->ns, outward(&t.key), outward(&t.value), &error) !=
+        FLOTILLA_OK)
         code = cli_error(cli, &error);
-    buf_free(&key);
-    buf_free(&value);
+    told_free(&t);
     return code;
 }
 
@@ -121,36 +133,33 @@ static void show_versioned(struct cli *cli, enum cli_coding coding,
 
 static int run_get(struct cli *cli, int argc, char **argv)
 {
-    (void)argc;
-    enum cli_coding coding;
-    struct buf key;
-    int code = begin(cli, argv[0], &coding, &key);
+    struct told t;
+    int code = begin(cli, argc, argv, &t);
     if (code != CLI_OK)
         return code;
     bool cas = cli_given(cli, "cas") != NULL;
     struct flotilla_value value = { 0 };
     struct flotilla_error error;
     char name[120];
-    int rc = cas ? flotilla_cas_get(cli->db, cli->ns, outward(&key), &value, &error)
-                 : flotilla_get(cli->db, cli->ns, outward(&key), &value, &error);
-    if (rc != FLOTILLA_OK)
+    if ((cas ? flotilla_cas_get : flotilla_get)(cli->db, cli->ns, outward(&t.key), &value,
+                                                &error) != FLOTILLA_OK)
         code = cli_error(cli, &error);
     else if (!value.found && value.version > 0)
-        code = cli_fail(cli, CLI_NO, "\"%s\" was deleted, at version %" PRIu64, shown(&key, name),
+        code = cli_fail(cli, CLI_NO, "\"%s\" was deleted, at version %" PRIu64, shown(&t.key, name),
                         value.version);
     else if (!value.found)
         code = cli_fail(cli, CLI_NO, "there is no %s \"%s\"", cas ? "versioned key" : "key",
-                        shown(&key, name));
+                        shown(&t.key, name));
     else if (cas)
-        show_versioned(cli, coding, &value);
+        show_versioned(cli, t.coding, &value);
     else
-        show_value(cli, coding, bytes_from(value.data, value.len));
+        show_value(cli, t.coding, bytes_from(value.data, value.len));
     flotilla_value_free(&value);
-    buf_free(&key);
+    told_free(&t);
     return code;
 }
 
-/* ---- Versions ----------------------------------------------------------------------------------------------- */
+/* ---- cas and delete ----------------------------------------------------------------------------------------- */
 
 static void show_version(struct cli *cli, uint64_t version)
 {
@@ -181,6 +190,19 @@ static int conflict(struct cli *cli, const struct buf *key, uint64_t expected,
                     expected);
 }
 
+/* What a versioned write came to. `expected` is looked at in a conflict alone. */
+static int outcome(struct cli *cli, const struct buf *key, int rc, uint64_t version,
+                   uint64_t expected, const struct flotilla_value *current,
+                   const struct flotilla_error *error)
+{
+    if (rc == FLOTILLA_CONFLICT)
+        return conflict(cli, key, expected, current);
+    if (rc != FLOTILLA_OK)
+        return cli_error(cli, error);
+    show_version(cli, version);
+    return CLI_OK;
+}
+
 /* --expect N. False: complained. */
 static bool take_expect(struct cli *cli, bool *given, uint64_t *ret)
 {
@@ -192,7 +214,6 @@ static bool take_expect(struct cli *cli, bool *given, uint64_t *ret)
 
 static int run_cas(struct cli *cli, int argc, char **argv)
 {
-    (void)argc;
     bool given;
     uint64_t expected, version;
     if (!take_expect(cli, &given, &expected))
@@ -200,74 +221,54 @@ static int run_cas(struct cli *cli, int argc, char **argv)
     if (!given)
         return cli_usage(
             cli, "--expect N is missing: the version that the key must have; 0: it must be absent");
-    enum cli_coding coding;
-    struct buf key, value;
-    int code = begin(cli, argv[0], &coding, &key);
+    struct told t;
+    int code = begin(cli, argc, argv, &t);
     if (code != CLI_OK)
         return code;
-    if (!text_parse_or_read(cli, "the value", argv[1], coding, &value)) {
-        buf_free(&key);
-        return CLI_USAGE;
-    }
     struct flotilla_value current = { 0 };
     struct flotilla_error error;
-    int rc = flotilla_cas_put(cli->db, cli->ns, outward(&key), expected, outward(&value), &version,
-                              &current, &error);
-    if (rc == FLOTILLA_OK)
-        show_version(cli, version);
-    else if (rc == FLOTILLA_CONFLICT)
-        code = conflict(cli, &key, expected, &current);
-    else
-        code = cli_error(cli, &error);
+    int rc = flotilla_cas_put(cli->db, cli->ns, outward(&t.key), expected, outward(&t.value),
+                              &version, &current, &error);
+    code = outcome(cli, &t.key, rc, version, expected, &current, &error);
     flotilla_value_free(&current);
-    buf_free(&key);
-    buf_free(&value);
+    told_free(&t);
     return code;
 }
 
-/* ---- delete ------------------------------------------------------------------------------------------------- */
-
-static int delete_versioned(struct cli *cli, const struct buf *key, const uint64_t *expected)
+static int delete_versioned(struct cli *cli, const struct buf *key, const uint64_t *expect)
 {
     struct flotilla_value current = { 0 };
     struct flotilla_error error;
-    uint64_t version;
-    int code = CLI_OK;
+    uint64_t version, expected = expect != NULL ? *expect : 0;
     char name[120];
-    int rc =
-        flotilla_cas_delete(cli->db, cli->ns, outward(key), expected, &version, &current, &error);
-    if (rc == FLOTILLA_OK)
-        show_version(cli, version);
-    else if (rc == FLOTILLA_CONFLICT)
-        code = conflict(cli, key, *expected, &current);
-    else if (rc == FLOTILLA_NOT_FOUND)
+    int code, rc = flotilla_cas_delete(cli->db, cli->ns, outward(key), expect, &version, &current,
+                                       &error);
+    if (rc == FLOTILLA_NOT_FOUND)
         code = cli_fail(cli, CLI_NO, "there is no versioned key \"%s\"", shown(key, name));
     else
-        code = cli_error(cli, &error);
+        code = outcome(cli, key, rc, version, expected, &current, &error);
     flotilla_value_free(&current);
     return code;
 }
 
 static int run_delete(struct cli *cli, int argc, char **argv)
 {
-    (void)argc;
     bool given, cas = cli_given(cli, "cas") != NULL;
     uint64_t expected;
     if (!take_expect(cli, &given, &expected))
         return CLI_USAGE;
     if (given && !cas)
         return cli_usage(cli, "--expect needs --cas: only versioned keys have versions");
-    enum cli_coding coding;
-    struct buf key;
-    int code = begin(cli, argv[0], &coding, &key);
+    struct told t;
+    int code = begin(cli, argc, argv, &t);
     if (code != CLI_OK)
         return code;
     struct flotilla_error error;
     if (cas)
-        code = delete_versioned(cli, &key, given ? &expected : NULL);
-    else if (flotilla_delete(cli->db, cli->ns, outward(&key), &error) != FLOTILLA_OK)
+        code = delete_versioned(cli, &t.key, given ? &expected : NULL);
+    else if (flotilla_delete(cli->db, cli->ns, outward(&t.key), &error) != FLOTILLA_OK)
         code = cli_error(cli, &error);
-    buf_free(&key);
+    told_free(&t);
     return code;
 }
 

@@ -27,22 +27,17 @@
 
 enum { KEYS = 12, BATCHES = 4, BATCH_KEYS = 3, VALUE_MAX = 3000 };
 
-/* A raw key's state: number 0 is "absent". */
-struct raw {
-    uint64_t number, maybe; /* the known one; another that may be there instead, if `open` */
-    bool open;
-};
-struct cas {
-    uint64_t version, number; /* known; version + 1 with number `maybe` instead, if `open` */
-    uint64_t maybe;
+/* What a key (or a batch of keys) holds: the number of a value, 0 for none. If `open`, it may hold `maybe` instead, and
+ * then its version is one more. A raw key has no version that could be checked. */
+struct state {
+    uint64_t version, number, maybe;
     bool open;
 };
 struct writer {
     pthread_t thread;
     unsigned id;
     struct prng prng;
-    struct raw raw[KEYS], batch[BATCHES];
-    struct cas cas[KEYS];
+    struct state raw[KEYS], batch[BATCHES], cas[KEYS];
     uint64_t next; /* numbers of values */
     uint64_t acknowledged, cut_off;
     char failure[400];
@@ -95,19 +90,40 @@ static void fail(struct writer *w, const char *what, const char *key, uint64_t h
     atomic_store(&stopping, true);
 }
 
-/* True if the outcome is known; false if the request was cut off. Other errors end the writer. */
-static bool known(struct writer *w, int code, const struct flotilla_error *e)
+enum answer {
+    KNOWN,     /* answered */
+    CUT_OFF,   /* it happened, or it did not */
+    NO_ANSWER, /* it did not happen, or it has ended the writer */
+};
+
+static enum answer take_answer(struct writer *w, int code, const struct flotilla_error *e)
 {
     if (code == FLOTILLA_OK || code == FLOTILLA_CONFLICT || code == FLOTILLA_NOT_FOUND) {
         w->acknowledged++;
-        return true;
+        return KNOWN;
     }
-    if (flotilla_error_class(code) == FLOTILLA_CLASS_UNDETERMINED)
+    if (flotilla_error_class(code) == FLOTILLA_CLASS_UNDETERMINED) {
         w->cut_off++;
-    else if (code != FLOTILLA_UNAVAILABLE && code != FLOTILLA_DEADLINE_EXCEEDED &&
-             code != FLOTILLA_SERVER_IS_BUSY && w->failure[0] == 0)
+        return CUT_OFF;
+    }
+    if (code != FLOTILLA_UNAVAILABLE && code != FLOTILLA_DEADLINE_EXCEEDED &&
+        code != FLOTILLA_SERVER_IS_BUSY && w->failure[0] == 0)
         snprintf(w->failure, sizeof w->failure, "%s: %s", flotilla_code_name(code), e->message);
-    return false;
+    return NO_ANSWER;
+}
+
+/* Moves a state by what a write of `number` came to. False: the writer has to end. */
+static bool settle(struct writer *w, struct state *s, uint64_t number, int code,
+                   const struct flotilla_error *e)
+{
+    enum answer answer = take_answer(w, code, e);
+    if (answer == KNOWN)
+        *s = (struct state){ .version = s->version + 1, .number = number };
+    if (answer == CUT_OFF) {
+        s->maybe = number;
+        s->open = true;
+    }
+    return answer == KNOWN;
 }
 
 /* ---- Checking after a restart ------------------------------------------------------------- */
@@ -128,30 +144,32 @@ static bool check_raw_key(struct writer *w, struct flotilla *db, const char *kin
     return true;
 }
 
+/* After this it is what it was found to be, for ever. */
+static void check_state(struct writer *w, const char *what, struct state *s, uint64_t have)
+{
+    if (have != s->number && !(s->open && have == s->maybe))
+        fail(w, "value", what, have, s->number, s->open ? s->maybe : s->number);
+    *s = (struct state){ .number = have };
+}
+
 static void check_raw(struct writer *w, struct flotilla *db)
 {
     for (unsigned i = 0; i < KEYS && w->failure[0] == 0; i++) {
-        struct raw *r = &w->raw[i];
         uint64_t have;
         if (!check_raw_key(w, db, "raw", i, i, &have))
             return;
-        if (have != r->number && !(r->open && have == r->maybe))
-            fail(w, "value", "a raw key", have, r->number, r->open ? r->maybe : r->number);
-        *r = (struct raw){ .number = have };
+        check_state(w, "a raw key", &w->raw[i], have);
     }
     for (unsigned i = 0; i < BATCHES && w->failure[0] == 0; i++) {
-        struct raw *r = &w->batch[i];
         uint64_t have[BATCH_KEYS];
         for (unsigned j = 0; j < BATCH_KEYS; j++) {
-            if (!check_raw_key(w, db, "bat", i * BATCH_KEYS + j, 100 + i * BATCH_KEYS + j,
-                               &have[j]))
+            unsigned n = i * BATCH_KEYS + j;
+            if (!check_raw_key(w, db, "bat", n, 100 + n, &have[j]))
                 return;
             if (have[j] != have[0])
                 fail(w, "a torn batch", "a key", have[j], have[0], have[0]);
         }
-        if (have[0] != r->number && !(r->open && have[0] == r->maybe))
-            fail(w, "value", "a batch", have[0], r->number, r->open ? r->maybe : r->number);
-        *r = (struct raw){ .number = have[0] };
+        check_state(w, "a batch", &w->batch[i], have[0]);
     }
 }
 
@@ -160,7 +178,7 @@ static void check_cas(struct writer *w, struct flotilla *db)
     char key[40];
     struct flotilla_error e;
     for (unsigned i = 0; i < KEYS && w->failure[0] == 0; i++) {
-        struct cas *c = &w->cas[i];
+        struct state *s = &w->cas[i];
         struct flotilla_value v = { 0 };
         int code = flotilla_cas_get(db, FLOTILLA_NAMESPACE, key_make(key, "cas", w->id, i), &v, &e);
         if (code != FLOTILLA_OK) {
@@ -168,13 +186,13 @@ static void check_cas(struct writer *w, struct flotilla *db)
             return;
         }
         uint64_t have = value_number(&v, w->id, 200 + i);
-        if (v.version == c->version && have == c->number)
+        if (v.version == s->version && have == s->number)
             ; /* as known; a CAS that was cut off never happened */
-        else if (c->open && v.version == c->version + 1 && have == c->maybe)
+        else if (s->open && v.version == s->version + 1 && have == s->maybe)
             ; /* it happened, once */
         else
-            fail(w, "version", key, v.version, c->version, c->version + c->open);
-        *c = (struct cas){ .version = v.version, .number = have };
+            fail(w, "version", key, v.version, s->version, s->version + s->open);
+        *s = (struct state){ .version = v.version, .number = have };
         flotilla_value_free(&v);
     }
 }
@@ -187,7 +205,6 @@ static bool write_raw(struct writer *w, struct flotilla *db)
     uint8_t value[VALUE_MAX];
     struct flotilla_error e;
     unsigned i = (unsigned)prng_below(&w->prng, KEYS);
-    struct raw *r = &w->raw[i];
     struct flotilla_bytes k = key_make(key, "raw", w->id, i);
     uint64_t number = prng_chance(&w->prng, 1, 5) ? 0 : ++w->next;
     int code;
@@ -196,15 +213,7 @@ static bool write_raw(struct writer *w, struct flotilla *db)
     else
         code = flotilla_raw_put(db, FLOTILLA_NAMESPACE, k,
                                 flotilla_bytes(value, value_make(value, w->id, i, number)), &e);
-    if (known(w, code, &e)) {
-        r->number = number;
-        return true;
-    }
-    if (flotilla_error_class(code) == FLOTILLA_CLASS_UNDETERMINED) {
-        r->maybe = number;
-        r->open = true;
-    }
-    return false;
+    return settle(w, &w->raw[i], number, code, &e);
 }
 
 static bool write_cas(struct writer *w, struct flotilla *db)
@@ -213,28 +222,21 @@ static bool write_cas(struct writer *w, struct flotilla *db)
     uint8_t value[VALUE_MAX];
     struct flotilla_error e;
     unsigned i = (unsigned)prng_below(&w->prng, KEYS);
-    struct cas *c = &w->cas[i];
+    struct state *s = &w->cas[i];
     struct flotilla_bytes k = key_make(key, "cas", w->id, i);
-    uint64_t number = c->number != 0 && prng_chance(&w->prng, 1, 5) ? 0 : ++w->next, version = 0;
+    uint64_t number = s->number != 0 && prng_chance(&w->prng, 1, 5) ? 0 : ++w->next, version = 0;
     int code;
     if (number == 0)
-        code = flotilla_cas_delete(db, FLOTILLA_NAMESPACE, k, &c->version, &version, NULL, &e);
+        code = flotilla_cas_delete(db, FLOTILLA_NAMESPACE, k, &s->version, &version, NULL, &e);
     else
-        code = flotilla_cas_put(db, FLOTILLA_NAMESPACE, k, c->number == 0 ? 0 : c->version,
+        code = flotilla_cas_put(db, FLOTILLA_NAMESPACE, k, s->number == 0 ? 0 : s->version,
                                 flotilla_bytes(value, value_make(value, w->id, 200 + i, number)),
                                 &version, NULL, &e);
-    if (known(w, code, &e)) {
-        if (code != FLOTILLA_OK || version != c->version + 1)
-            fail(w, "new version", key, version, c->version + 1, (uint64_t)code);
-        c->version = version;
-        c->number = number;
-        return true;
-    }
-    if (flotilla_error_class(code) == FLOTILLA_CLASS_UNDETERMINED) {
-        c->maybe = number;
-        c->open = true;
-    }
-    return false;
+    if (!settle(w, s, number, code, &e))
+        return false;
+    if (code != FLOTILLA_OK || version != s->version) /* nobody else writes this key */
+        fail(w, "new version", key, version, s->version, (uint64_t)code);
+    return true;
 }
 
 static bool write_batch(struct writer *w, struct flotilla *db)
@@ -243,7 +245,6 @@ static bool write_batch(struct writer *w, struct flotilla *db)
     uint8_t value[VALUE_MAX];
     struct flotilla_error e;
     unsigned i = (unsigned)prng_below(&w->prng, BATCHES);
-    struct raw *r = &w->batch[i];
     uint64_t number = ++w->next;
     struct flotilla_batch *b = flotilla_batch_new();
     for (unsigned j = 0; j < BATCH_KEYS; j++) {
@@ -254,15 +255,7 @@ static bool write_batch(struct writer *w, struct flotilla *db)
     }
     int code = flotilla_batch_commit(db, b, &e);
     flotilla_batch_free(b);
-    if (known(w, code, &e)) {
-        r->number = number;
-        return true;
-    }
-    if (flotilla_error_class(code) == FLOTILLA_CLASS_UNDETERMINED) {
-        r->maybe = number;
-        r->open = true;
-    }
-    return false;
+    return settle(w, &w->batch[i], number, code, &e);
 }
 
 static bool count_up(struct writer *w, struct flotilla *db)
@@ -279,14 +272,12 @@ static bool count_up(struct writer *w, struct flotilla *db)
     int code = flotilla_cas_put(db, FLOTILLA_NAMESPACE, FLOTILLA_TEXT("counter"), v.version,
                                 FLOTILLA_TEXT(text), NULL, NULL, &e);
     flotilla_value_free(&v);
-    if (known(w, code, &e)) {
-        if (code == FLOTILLA_OK)
-            atomic_fetch_add(&counter_acknowledged, 1);
-        return true;
-    }
-    if (flotilla_error_class(code) == FLOTILLA_CLASS_UNDETERMINED)
+    enum answer answer = take_answer(w, code, &e);
+    if (code == FLOTILLA_OK)
+        atomic_fetch_add(&counter_acknowledged, 1);
+    if (answer == CUT_OFF)
         atomic_fetch_add(&counter_cut_off, 1);
-    return false;
+    return answer == KNOWN;
 }
 
 static void *writer_run(void *arg)
@@ -363,6 +354,7 @@ static int one_round(struct process *node, const char *dir, struct writer *write
     if (check_counter() != 0)
         return 1;
     uint64_t before = 0, after = 0;
+    bool failed = false;
     for (unsigned i = 0; i < count; i++) {
         before += writers[i].acknowledged;
         pthread_create(&writers[i].thread, NULL, writer_run, &writers[i]);
@@ -375,11 +367,12 @@ static int one_round(struct process *node, const char *dir, struct writer *write
     for (unsigned i = 0; i < count; i++) {
         pthread_join(writers[i].thread, NULL);
         after += writers[i].acknowledged;
-        if (writers[i].failure[0] != 0) {
+        if (writers[i].failure[0] != 0)
             fprintf(stderr, "writer %u: %s\n", i, writers[i].failure);
-            return 1;
-        }
+        failed |= writers[i].failure[0] != 0;
     }
+    if (failed)
+        return 1;
     if (verify_only)
         return process_end(node, SIGTERM) == 0 ? 0 : 1;
     int code = process_wait(node, UINT64_MAX);
