@@ -3,27 +3,12 @@
  * reads them. */
 #include "net/frame.h"
 
-#include "base/codec.h"
-#include "base/crc32c.h"
 #include "decode/decode.h"
+#include "frames.h"
 #include "fuzz.h"
 #include "base/pb.h"
 #include "net/status.h"
 #include "proto/kvrpc.pb-c.h"
-
-enum { CRC_AT = 24 };
-
-static void repair(uint8_t *data, size_t len)
-{
-    for (size_t at = 0; len - at >= NET_FRAME_HEADER;) {
-        uint64_t size = 4 + (uint64_t)load_u32(data + at);
-        if (size < NET_FRAME_HEADER || size > len - at)
-            return;
-        store_u32(data + at + CRC_AT, 0);
-        store_u32(data + at + CRC_AT, crc32c(0, bytes_from(data + at, (size_t)size)));
-        at += (size_t)size;
-    }
-}
 
 static void fuzz_stream(struct bytes in, uint32_t max)
 {
@@ -86,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_stream(copy, NET_FRAME_MAX_UNKNOWN);
         break;
     case 1:
-        repair(mine, copy.len);
+        frames_repair(mine, copy.len);
         fuzz_stream(copy, NET_FRAME_MAX);
         break;
     case 2:

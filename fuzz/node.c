@@ -6,13 +6,11 @@
  * Every request is answered once, by a message that is what its type says and that carries a
  * Status, whatever the body was; a body that the decoder refuses is refused. Afterwards a put is
  * found again by a get. */
-#include "base/codec.h"
-#include "base/container.h"
 #include "decode/decode.h"
+#include "frames.h"
 #include "fuzz.h"
-#include "net/frame.h"
-#include "net/rpc.h"
 #include "node/node.h"
+#include "peer.h"
 #include "proto/adminpb.pb-c.h"
 #include "proto/kvrpc.pb-c.h"
 #include "proto/pdpb.pb-c.h"
@@ -48,71 +46,29 @@ static const struct method methods[] = {
 };
 enum { METHODS = sizeof methods / sizeof *methods };
 
-/* ---- The peer -------------------------------------------------------------------------------- */
+/* ---- What is asked --------------------------------------------------------------------------- */
 
-struct peer {
-    struct env_connect connect;
-    struct env_write write;
-    struct env_stream *stream;
-    struct buf out, in;
-    bool closed;
+struct asker {
+    struct peer *peer;
     struct {
         const struct method *method;
         struct bytes body;
         unsigned answers;
     } requests[REQUESTS_MAX];
     uint64_t count;
-    uint8_t room[4096];
 };
 
-static struct env_room peer_room(void *user, size_t suggested)
+static void ask(struct asker *a, const struct method *method, struct bytes body)
 {
-    (void)suggested;
-    struct peer *p = user;
-    return (struct env_room){ p->room, sizeof p->room };
-}
-
-static void peer_read(void *user, size_t len, err_t rc)
-{
-    (void)rc;
-    struct peer *p = user;
-    FUZZ_CHECK(len > 0); /* the node has no reason to close */
-    FUZZ_CHECK(buf_append(&p->in, bytes_from(p->room, len)) == ERR_OK);
-}
-
-static void peer_closed(void *user)
-{
-    ((struct peer *)user)->closed = true;
-}
-
-static void peer_written(struct env_write *write, err_t rc)
-{
-    (void)write, (void)rc;
-}
-
-static void peer_connected(struct env_connect *connect, err_t rc, struct env_stream *stream)
-{
-    static const struct env_stream_ops ops = { peer_room, peer_read, peer_closed };
-    struct peer *p = container_of(connect, struct peer, connect);
-    FUZZ_CHECK(rc == ERR_OK);
-    p->stream = stream;
-    env_stream_start(stream, &ops, p);
-    p->write.done = peer_written;
-    struct bytes all = buf_bytes(&p->out);
-    env_stream_write(stream, &all, 1, &p->write);
-}
-
-static void ask(struct peer *p, const struct method *method, struct bytes body)
-{
-    if (p->count == REQUESTS_MAX)
+    if (a->count == REQUESTS_MAX)
         return;
-    p->requests[p->count].method = method;
-    p->requests[p->count].body = body;
+    a->requests[a->count].method = method;
+    a->requests[a->count].body = body;
     struct net_frame f = { .kind = NET_FRAME_REQUEST,
                            .method = method->number,
-                           .request_id = 100 + p->count++,
+                           .request_id = 100 + a->count++,
                            .body = body };
-    FUZZ_CHECK(net_frame_append(&p->out, &f) == ERR_OK);
+    FUZZ_CHECK(net_frame_append(&a->peer->out, &f) == ERR_OK);
 }
 
 /* ---- What must hold -------------------------------------------------------------------------- */
@@ -124,15 +80,15 @@ static unsigned code_of(const ProtobufCMessage *response)
     return first_field->status == NULL ? 0 : first_field->status->code;
 }
 
-static void check_answer(struct peer *p, const struct net_frame *f)
+static void check_answer(struct asker *a, const struct net_frame *f)
 {
-    if (f->request_id == 1)
-        return; /* hello */
+    if (f->request_id == FRAMES_HELLO_ID)
+        return;
     FUZZ_CHECK(f->kind == NET_FRAME_RESPONSE);
-    FUZZ_CHECK(f->request_id >= 100 && f->request_id < 100 + p->count);
+    FUZZ_CHECK(f->request_id >= 100 && f->request_id < 100 + a->count);
     uint64_t i = f->request_id - 100;
-    const struct method *method = p->requests[i].method;
-    FUZZ_CHECK(p->requests[i].answers++ == 0 && f->method == method->number);
+    const struct method *method = a->requests[i].method;
+    FUZZ_CHECK(a->requests[i].answers++ == 0 && f->method == method->number);
     struct arena arena;
     ProtobufCMessage *m = NULL;
     struct err e = { 0 };
@@ -147,7 +103,7 @@ static void check_answer(struct peer *p, const struct net_frame *f)
     /* Bytes that are no message of any type are refused. (A known field with another wire type may
      * count as unknown, as other implementations have it; the commands of writes are stricter.) */
     struct decode_limits loose = { DECODE_DEPTH_MAX, UINT32_MAX, UINT32_MAX };
-    if (decode_check(&flotilla__pd__list_namespaces_request__descriptor, p->requests[i].body, loose,
+    if (decode_check(&flotilla__pd__list_namespaces_request__descriptor, a->requests[i].body, loose,
                      NULL) != ERR_OK)
         FUZZ_CHECK(code != 0);
     arena_free(&arena);
@@ -163,18 +119,18 @@ static uint64_t frames(struct bytes in)
     return count;
 }
 
-static void check_answers(struct peer *p)
+static void check_answers(struct asker *a)
 {
-    struct bytes in = buf_bytes(&p->in);
+    struct bytes in = buf_bytes(&a->peer->in);
     while (in.len > 0) {
         struct net_frame f;
         size_t size;
         FUZZ_CHECK(net_frame_decode(in, NET_FRAME_MAX, &f, &size) == ERR_OK);
-        check_answer(p, &f);
+        check_answer(a, &f);
         in = bytes_from(in.data + size, in.len - size);
     }
-    for (uint64_t i = 0; i < p->count; i++)
-        FUZZ_CHECK(p->requests[i].answers == 1);
+    for (uint64_t i = 0; i < a->count; i++)
+        FUZZ_CHECK(a->requests[i].answers == 1);
 }
 
 /* ---- The machine ----------------------------------------------------------------------------- */
@@ -185,42 +141,31 @@ static void stopped(void *user, enum node_exit code)
     FUZZ_CHECK(!"a request has stopped the node");
 }
 
-static void say_hello(struct buf *out)
-{
-    static const uint8_t body[] = { 0x08, 1, 0x10, 1 };
-    struct net_frame hello = { .kind = NET_FRAME_REQUEST,
-                               .method = NET_HELLO,
-                               .request_id = 1,
-                               .body = { body, sizeof body } };
-    FUZZ_CHECK(net_frame_append(out, &hello) == ERR_OK);
-}
-
 static void run_peer(struct sim_world *home, struct node *node, struct bytes in)
 {
     static const uint8_t put[] = { 0x10, 1, 0x1a, 1, 'k', 0x22, 1, 'v' },
                          get[] = { 0x10, 1, 0x1a, 1, 'k' };
-    struct peer *p = calloc(1, sizeof *p);
-    struct err e = { 0 };
-    say_hello(&p->out);
+    struct peer *p = peer_new();
+    struct asker a = { .peer = p };
+    frames_hello(&p->out);
     uint8_t which, len;
     struct bytes body;
-    while (p->count + 2 < REQUESTS_MAX && take_u8(&in, &which) && take_u8(&in, &len)) {
+    while (a.count + 2 < REQUESTS_MAX && take_u8(&in, &which) && take_u8(&in, &len)) {
         bool whole = take_bytes(&in, len < in.len ? len : in.len, &body);
         FUZZ_CHECK(whole);
-        ask(p, &methods[which % METHODS], body);
+        ask(&a, &methods[which % METHODS], body);
     }
-    ask(p, &methods[0], bytes_from(put, sizeof put));
-    ask(p, &methods[1], bytes_from(get, sizeof get));
-    p->connect.done = peer_connected;
-    FUZZ_CHECK(env_connect(sim_world_env(home), node_address(node), &p->connect, &e) == ERR_OK);
-    for (int i = 0; i < 200 && frames(buf_bytes(&p->in)) < 1 + p->count; i++)
+    ask(&a, &methods[0], bytes_from(put, sizeof put));
+    ask(&a, &methods[1], bytes_from(get, sizeof get));
+    peer_connect(p, sim_world_env(home), node_address(node));
+    for (int i = 0; i < 200 && frames(buf_bytes(&p->in)) < 1 + a.count; i++)
         sim_world_run_for(home, 10 * MS);
-    check_answers(p);
-    env_stream_close(p->stream);
+    FUZZ_CHECK(!p->ended); /* the node has no reason to close */
+    check_answers(&a);
+    peer_close(p);
     while (!p->closed)
         sim_world_run_for(home, 10 * MS);
-    buf_free(&p->out), buf_free(&p->in);
-    free(p);
+    peer_free(p);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
