@@ -2,7 +2,7 @@
  *
  *   connect --latency--> syn at the listener's machine: accept() --latency--> done(ERR_OK, stream)
  *                        nobody there: refused ------------latency----------> done(ERR_CLOSED)
- *                        no power, or the link is cut: silence -------------> done(ERR_DEADLINE_EXCEEDED) */
+ *                        no power, frozen, or cut off: silence -------------> done(ERR_DEADLINE_EXCEEDED) */
 #include "world_int.h"
 
 #include <assert.h>
@@ -70,14 +70,16 @@ static void heal(struct sim_world *from, struct sim_world *to)
     if (cut != NULL) {
         list_remove(&cut->link);
         free(cut);
+        sim_stream_release(from, to);
     }
 }
 
 void sim_world_cut_link(struct sim_world *from, struct sim_world *to, bool cut)
 {
     sim_note(from->sim, from, cut ? "cut" : "heal", to->id, 0, 0);
-    heal(from, to);
-    if (cut) {
+    if (!cut)
+        heal(from, to);
+    else if (!sim_net_is_cut(from, to)) {
         struct sim_cut *new = disk_alloc(sizeof *new);
         new->to = to;
         list_push_back(&from->cuts, &new->link);
@@ -205,7 +207,7 @@ static void syn_arrives(struct sim_event *event)
     struct listener *l = find_listener(c->world, c->address, c->is_unix);
     struct sim_world *server = l == NULL ? c->world : l->world;
     bool cut = sim_net_is_cut(c->world, server) || sim_net_is_cut(server, c->world);
-    if (cut || (sim_world_crashed(server) && server->powerless)) {
+    if (cut || server->is_frozen || (sim_world_crashed(server) && server->powerless)) {
         if (sim->now >= c->give_up)
             settle(c, ERR_DEADLINE_EXCEEDED, 0);
         else

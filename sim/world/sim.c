@@ -30,8 +30,15 @@ void sim_free(struct sim *sim)
     free(sim);
 }
 
+static void stop_waiting(struct sim_event *event)
+{
+    if (event->waits.next != NULL)
+        list_remove(&event->waits);
+}
+
 void sim_at(struct sim *sim, struct sim_event *event, uint64_t at)
 {
+    stop_waiting(event);
     heap_remove(&sim->queue, &event->node);
     event->node.due = at > sim->now ? at : sim->now;
     if (heap_push(&sim->queue, &event->node) != ERR_OK)
@@ -40,6 +47,7 @@ void sim_at(struct sim *sim, struct sim_event *event, uint64_t at)
 
 void sim_cancel(struct sim *sim, struct sim_event *event)
 {
+    stop_waiting(event);
     heap_remove(&sim->queue, &event->node);
 }
 
@@ -93,9 +101,22 @@ static void happen(struct sim *sim, struct sim_event *event)
     struct sim_world *world = event->world;
     if (sim_world_crashed(world))
         return; /* its owner frees it */
+    if (world->is_frozen && event != &world->thaw) {
+        list_push_back(&world->frozen, &event->waits);
+        return;
+    }
     world->touched = true;
     sim_note(sim, world, event->what, event->id, 0, 0);
     event->fire(event);
+}
+
+void sim_thaw(struct sim_event *event)
+{
+    struct sim_world *world = event->world;
+    struct list *first;
+    world->is_frozen = false;
+    while (!world->is_frozen && (first = list_pop_front(&world->frozen)) != NULL)
+        happen(world->sim, container_of(first, struct sim_event, waits));
 }
 
 /* One turn that begins by `until`; false if there is none. */

@@ -3,6 +3,9 @@
  *   written --pump--> on the way (segments, drawn sizes and times, in order) --arrive--> unread --deliver--> read
  *   (borrowed)        |<------------------------ at most `window` bytes ------------------------>|
  *
+ * While the link is cut, what arrives is held back, and all that follows it, so that bytes keep their order; healing
+ * releases it. What is held back when its sender ends is lost, with all that follows: nobody would send it again.
+ *
  * An end that is closed or finished sends a FIN behind its bytes; one that is closed with bytes unread, or that gets
  * bytes after it was closed, sends a reset, which drops what is on the way. */
 #include "world_int.h"
@@ -10,7 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { CUT_RETRY_NS = 5000000, PUMP_NS_MOST = 5000 };
+enum { PUMP_NS_MOST = 5000 };
 
 struct conn;
 
@@ -24,6 +27,7 @@ struct sim_stream_end {
     void *user;
     bool paused, finished, closing, gone; /* finished: no write follows */
     bool fin_sent, fin_came, end_read, reset;
+    bool lost;   /* nothing arrives any more: a gap would be in it */
     bool silent; /* no power: takes bytes until the window is full, answers nothing */
     /* written, not yet taken: the writes in order, and their bytes */
     struct env_write *first, *last;
@@ -36,7 +40,8 @@ struct sim_stream_end {
     struct buf in;
     size_t in_at;
     uint64_t last_due; /* of a segment to us: keeps the order */
-    struct sim_event pump, deliver, close;
+    struct list held;  /* segments to us, while the link is cut */
+    struct sim_event pump, deliver, close, release;
 };
 
 struct conn {
@@ -50,7 +55,7 @@ enum kind { DATA, FIN, RESET };
 
 struct segment {
     struct sim_event event;
-    struct list link; /* in world->segments of the receiver */
+    struct list link; /* in world->segments of the receiver, or in to->held */
     struct sim_stream_end *to;
     enum kind kind;
     size_t len;
@@ -83,6 +88,7 @@ static void conn_unref(struct conn *conn)
         sim_cancel(conn->sim, &end->pump);
         sim_cancel(conn->sim, &end->deliver);
         sim_cancel(conn->sim, &end->close);
+        sim_cancel(conn->sim, &end->release);
         list_remove(&end->link);
         buf_free(&end->in);
         free(end->iov);
@@ -152,18 +158,18 @@ static void send_segment(struct sim_stream_end *from, enum kind kind, struct byt
     sim_at(sim, &s->event, to->last_due);
 }
 
-static void arrive(struct sim_event *event)
+static bool is_cut(const struct sim_stream_end *to)
 {
-    struct segment *s = container_of(event, struct segment, event);
-    struct sim_stream_end *to = s->to, *from = other(to);
-    if (from->world != NULL && sim_net_is_cut(from->world, to->world)) {
-        uint64_t at = to->conn->sim->now + CUT_RETRY_NS;
-        to->last_due = at > to->last_due ? at : to->last_due;
-        sim_at(to->conn->sim, event, to->last_due);
-        return;
-    }
-    if (to->reset) {
-        ; /* lost */
+    const struct sim_stream_end *from = other(to);
+    return from->world != NULL && sim_net_is_cut(from->world, to->world);
+}
+
+/* It is there. */
+static void take(struct segment *s)
+{
+    struct sim_stream_end *to = s->to;
+    if (to->reset || to->lost) {
+        ; /* nobody reads it */
     } else if (s->kind == RESET) {
         become_reset(to);
     } else if (to->closing) {
@@ -180,6 +186,59 @@ static void arrive(struct sim_event *event)
         soon(to, &to->deliver);
     }
     drop_segment(s);
+}
+
+static void arrive(struct sim_event *event)
+{
+    struct segment *s = container_of(event, struct segment, event);
+    if (list_empty(&s->to->held) && !is_cut(s->to)) {
+        take(s);
+        return;
+    }
+    list_remove(&s->link);
+    list_push_back(&s->to->held, &s->link);
+}
+
+static void release(struct sim_event *event)
+{
+    struct sim_stream_end *end = container_of(event, struct sim_stream_end, release);
+    end->conn->refs++; /* of its segments may be the last ones */
+    while (!list_empty(&end->held) && !is_cut(end))
+        take(container_of(end->held.next, struct segment, link));
+    conn_unref(end->conn);
+}
+
+void sim_stream_release(struct sim_world *from, struct sim_world *to)
+{
+    struct sim *sim = to->sim;
+    list_for_each(at, &to->ends) {
+        struct sim_stream_end *end = container_of(at, struct sim_stream_end, link);
+        if (!list_empty(&end->held) && other(end)->world == from)
+            sim_at(sim, &end->release,
+                   sim->now + sim_draw(sim, sim->net.least_ns, sim->net.most_ns));
+    }
+}
+
+static void drop_held(struct sim_stream_end *end)
+{
+    end->lost = end->lost || !list_empty(&end->held);
+    list_for_each_safe(at, &end->held)
+        drop_segment(container_of(at, struct segment, link));
+}
+
+/* Of a machine that has ended: what is held back for it, and without power what its kernel would have sent again. One
+ * at a time, since the last one frees its connection. */
+static bool drop_one_held(struct sim_world *world)
+{
+    list_for_each(at, &world->ends) {
+        struct sim_stream_end *end = container_of(at, struct sim_stream_end, link);
+        bool theirs = list_empty(&end->held);
+        if (theirs && (!world->powerless || list_empty(&other(end)->held)))
+            continue;
+        drop_held(theirs ? other(end) : end);
+        return true;
+    }
+    return false;
 }
 
 /* ---- Writing ---- */
@@ -373,6 +432,9 @@ static void end_init(struct sim_stream_end *end, struct conn *conn, struct sim_w
         (struct sim_event){ .world = world, .fire = deliver, .what = "deliver", .id = conn->id };
     end->close =
         (struct sim_event){ .world = world, .fire = run_close, .what = "close", .id = conn->id };
+    end->release =
+        (struct sim_event){ .world = world, .fire = release, .what = "release", .id = conn->id };
+    list_init(&end->held);
     list_push_back(&world->ends, &end->link);
 }
 
@@ -423,6 +485,8 @@ void sim_stream_crash(struct sim_world *world)
             send_segment(end, RESET, (struct bytes){ 0 });
         end->silent = world->powerless;
     }
+    while (drop_one_held(world))
+        ;
     list_for_each_safe(at, &world->segments)
         drop_segment(container_of(at, struct segment, link));
 }
@@ -456,12 +520,16 @@ bool sim_stream_forget(struct sim_world *world)
         sim_cancel(world->sim, &end->deliver);
         sim_cancel(world->sim, &end->close);
         list_remove(&end->link);
+        end->conn->refs++;
+        drop_held(end);
+        drop_held(other(end));
         end->world = NULL;
         if (!end->gone) {
             clean = false;
             end->gone = end->closing = true;
             conn_unref(end->conn);
         }
+        conn_unref(end->conn);
     }
     return clean;
 }

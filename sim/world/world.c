@@ -239,6 +239,8 @@ static struct sim_world *world_new(struct sim *sim, struct sim_disk *disk)
     world->wall_offset = (int64_t)sim->now - (int64_t)world->now_base;
     world->rate_ppm = PPM;
     world->wake = (struct sim_event){ .world = world, .fire = wake, .what = "timers" };
+    world->thaw = (struct sim_event){ .world = world, .fire = sim_thaw, .what = "thaw" };
+    list_init(&world->frozen);
     list_init(&world->posts);
     list_init(&world->lanes);
     list_init(&world->connects);
@@ -293,6 +295,8 @@ void sim_world_close(struct sim_world *world)
     sim_file_forget_watches(world);
     sim_lane_forget(world);
     sim_cancel(sim, &world->wake);
+    sim_cancel(sim, &world->thaw);
+    assert(list_empty(&world->frozen));
     env_fini(&world->env);
     world->disk->host = (struct disk_host){ 0 };
     if (world->own_disk)
@@ -354,6 +358,21 @@ void sim_world_stall_lane(struct sim_world *world, enum env_lane_kind kind, uint
     sim_note(world->sim, world, "stall", (uint64_t)kind, ns, 0);
 }
 
+void sim_world_freeze(struct sim_world *world, uint64_t ns)
+{
+    struct sim *sim = world->sim;
+    uint64_t until = sim->now + ns;
+    sim_note(sim, world, "freeze", 0, ns, 0);
+    if (!world->is_frozen || world->thaw.node.due < until)
+        sim_at(sim, &world->thaw, until);
+    world->is_frozen = true;
+}
+
+bool sim_world_frozen(const struct sim_world *world)
+{
+    return world->is_frozen;
+}
+
 void sim_world_crash(struct sim_world *world, enum sim_crash how)
 {
     sim_note(world->sim, world, "crash", (uint64_t)how, 0, 0);
@@ -362,6 +381,7 @@ void sim_world_crash(struct sim_world *world, enum sim_crash how)
     sim_disk_crash(world->disk, how);
     sim_net_crash(world);
     sim_cancel(world->sim, &world->wake);
+    sim_cancel(world->sim, &world->thaw);
 }
 
 bool sim_world_crashed(const struct sim_world *world)

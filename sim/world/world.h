@@ -54,6 +54,11 @@ void sim_world_lane_time(struct sim_world *world, enum env_lane_kind kind, uint6
 /* The next job in a lane of that kind takes so much longer. */
 void sim_world_stall_lane(struct sim_world *world, enum env_lane_kind kind, uint64_t ns);
 
+/* No event of this machine happens for so long, as if somebody had stopped it with all its threads; its clocks go on.
+ * Then everything that has come due happens at once. Later calls lengthen it. */
+void sim_world_freeze(struct sim_world *world, uint64_t ns);
+bool sim_world_frozen(const struct sim_world *world);
+
 /* ---- Network: of the universe ---- */
 
 struct sim_net {
@@ -65,7 +70,8 @@ struct sim_net {
 /* The defaults: 20 to 200 us, 1 to 16384 bytes, 256 KiB, no resets. */
 struct sim_net sim_world_net_default(void);
 void sim_world_set_net(struct sim_world *world, const struct sim_net *net);
-/* While cut, nothing gets from one world to the other; it arrives after healing, as with a patient TCP. */
+/* While cut, nothing gets from one world to the other. It arrives after healing, as with a patient TCP, unless its
+ * sender has ended by then. */
 void sim_world_cut_link(struct sim_world *from, struct sim_world *to, bool cut);
 /* Resets every stream of this world: both ends read ERR_CLOSED, what was on the way is lost. Answers how many. */
 size_t sim_world_reset_streams(struct sim_world *world);

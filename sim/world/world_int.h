@@ -14,6 +14,7 @@ struct sim;
 /* Something that will happen, embedded in its owner. An event of a world makes a turn of that world. */
 struct sim_event {
     struct heap_node node;
+    struct list waits; /* in world->frozen; untouched ({0}) if it never was */
     struct sim_world *world;
     void (*fire)(struct sim_event *event);
     const char *what; /* at most 8 characters, for the trace */
@@ -47,13 +48,15 @@ struct sim_world {
     struct list link; /* in sim->worlds */
     uint32_t id;
     struct sim_disk *disk;
-    bool own_disk, stop, crashed, powerless, touched;
+    bool own_disk, stop, crashed, powerless, touched, is_frozen;
     struct prng chance;           /* env_random */
     uint64_t true_base, now_base; /* env_now() was now_base at true_base */
     uint64_t rate_ppm;
     int64_t wall_offset;
     struct sim_event wake; /* at the earliest timer */
-    uint64_t last_post;    /* posts keep their order */
+    struct sim_event thaw;
+    struct list frozen; /* events that came due while it was, in their order */
+    uint64_t last_post; /* posts keep their order */
     struct list posts, lanes, connects, ends, segments, watches, cuts;
     struct {
         uint64_t least, most, stall;
@@ -79,6 +82,8 @@ void sim_note(struct sim *sim, const struct sim_world *world, const char *what, 
 /* Bytes into the hash. */
 void sim_hash_bytes(struct sim *sim, const void *data, size_t len);
 bool sim_turn(struct sim *sim, uint64_t until);
+/* Everything that waited happens, in order. */
+void sim_thaw(struct sim_event *event);
 
 /* world.c */
 void sim_world_arm(struct sim_world *world);
@@ -145,6 +150,8 @@ struct env_stream *sim_stream_of(struct sim_stream_end *end);
 void sim_stream_reset(struct sim_stream_end *end);
 void sim_stream_crash(struct sim_world *world);
 size_t sim_stream_reset_all(struct sim_world *world);
+/* The link is whole again: what was held back arrives. */
+void sim_stream_release(struct sim_world *from, struct sim_world *to);
 void sim_stream_run_closing(struct sim_world *world);
 /* True if every end was closed. */
 bool sim_stream_forget(struct sim_world *world);

@@ -64,6 +64,7 @@ struct load {
     struct env_connect connect;
     struct env_write write[MESSAGES];
     uint8_t message[MESSAGE];
+    const uint8_t *ordered; /* if not NULL: what is sent instead, all in all */
     struct env_timer timer;
     int sent;
     struct env_lane *lane;
@@ -93,6 +94,8 @@ static void log_more(struct load *l)
 static void server_read(void *user, size_t len, err_t rc)
 {
     struct load *l = container_of(user, struct load, server);
+    for (size_t i = 0; l->ordered != NULL && i < len; i++)
+        CHECK_EQ(l->server.room[i], l->ordered[l->server.received + i]);
     l->server.received += len;
     if (len == 0) {
         CHECK_EQ(rc, ERR_CLOSED);
@@ -154,6 +157,8 @@ static void send_next(struct env_timer *timer)
 {
     struct load *l = container_of(timer, struct load, timer);
     struct bytes b = bytes_from(l->message, sizeof l->message);
+    if (l->ordered != NULL)
+        b.data = l->ordered + (size_t)l->sent * MESSAGE;
     l->write[l->sent].done = message_over;
     env_stream_write(l->client.stream, &b, 1, &l->write[l->sent]);
     if (++l->sent < MESSAGES)
@@ -272,6 +277,87 @@ TEST(sim_cut_link_holds_bytes_back)
     sim_world_run_for(l->server.world, 5000000000);
     CHECK_EQ(l->server.received, ALL);
     load_free(l);
+}
+
+/* However often a link is cut and healed, the bytes of a stream keep their order. */
+TEST(sim_flapping_link_keeps_the_order_of_bytes)
+{
+    static uint8_t counted[ALL];
+    for (size_t i = 0; i < ALL; i++)
+        counted[i] = (uint8_t)(i ^ i >> 8);
+    for (uint64_t s = 0; s < 50; s++) {
+        struct load *l = load_new(s);
+        struct sim_net net = sim_world_net_default();
+        net.segment_most = 200; /* many on their way at once */
+        net.most_ns = 5000000;
+        l->no_log = true;
+        l->ordered = counted;
+        sim_world_set_net(l->server.world, &net);
+        for (unsigned i = 0; i < 200; i++) {
+            sim_world_run_for(l->server.world, (s * 7919 + i * 104729) % 500000);
+            sim_world_cut_link(l->client.world, l->server.world, i % 2 == 0);
+        }
+        sim_world_run(l->server.world);
+        CHECK_EQ(l->server.received, ALL);
+        load_free(l);
+    }
+}
+
+/* What was held back dies with the power of its sender; after it came back the stream is reset at the next word. */
+TEST(sim_power_takes_what_a_cut_holds_back)
+{
+    struct load *l = load_new(20);
+    while (l->server.received == 0)
+        CHECK(sim_world_turn(l->server.world));
+    sim_world_cut_link(l->client.world, l->server.world, true);
+    sim_world_run_for(l->server.world, 5000000000);
+    size_t received = l->server.received;
+    CHECK(received < ALL);
+    sim_world_crash(l->client.world, SIM_CRASH_LOSE);
+    sim_world_cut_link(l->client.world, l->server.world, false);
+    sim_world_run_for(l->server.world, 5000000000);
+    CHECK_EQ(l->server.received, received);
+    CHECK_EQ(l->server.ends, 0);
+    load_free(l);
+}
+
+TEST(sim_frozen_machine_misses_nothing)
+{
+    const uint64_t second = 1000000000;
+    struct load *l = load_new(21);
+    while (l->server.received == 0)
+        CHECK(sim_world_turn(l->server.world));
+    sim_world_freeze(l->server.world, second);
+    sim_world_freeze(l->server.world, 3 * second);
+    sim_world_freeze(l->server.world, second); /* the longest counts */
+    CHECK(sim_world_frozen(l->server.world));
+    uint64_t now = env_now(l->server.env);
+    size_t before = l->server.received;
+    sim_world_run_for(l->client.world, 2900000000);
+    CHECK_EQ(l->sent, MESSAGES); /* the others run on */
+    CHECK_EQ(l->server.received, before);
+    CHECK(sim_world_frozen(l->server.world));
+    CHECK(env_now(l->server.env) - now >= 2900000000); /* as a clock does while one sleeps */
+    sim_world_run(l->client.world);
+    CHECK(!sim_world_frozen(l->server.world));
+    CHECK_EQ(l->server.received, ALL);
+    CHECK_EQ(l->logged, ALL);
+    load_free(l);
+}
+
+TEST(sim_frozen_machine_can_lose_its_power)
+{
+    for (uint64_t s = 0; s < 20; s++) {
+        struct load *l = load_new(s);
+        sim_world_run_for(l->server.world, 2000000 + s * 700000);
+        sim_world_freeze(l->server.world, 1000000000);
+        sim_world_run_for(l->client.world, 5000000);
+        sim_world_crash(l->server.world, s % 2 ? SIM_CRASH_KILL : SIM_CRASH_LOSE);
+        size_t received = l->server.received;
+        sim_world_run_for(l->client.world, 2000000000);
+        CHECK_EQ(l->server.received, received);
+        load_free(l);
+    }
 }
 
 TEST(sim_resets_are_counted_and_end_both_sides)
