@@ -32,9 +32,9 @@ static void stop(void *user, int signum)
 
 static bool open_server(struct world *world, struct net_server **server, const char *address)
 {
-    static const struct net_handler handlers[] = { { NET_RAW_PUT, "RawPut", put, NULL },
-                                                   { NET_RAW_GET, "RawGet", get, NULL },
-                                                   { NET_CAS, "Cas", put, NULL } };
+    static const struct net_handler handlers[] = { { NET_RAW_PUT, "RawPut", put, NULL, false },
+                                                   { NET_RAW_GET, "RawGet", get, NULL, false },
+                                                   { NET_CAS, "Cas", put, NULL, false } };
     struct net_server_config config = {
         .address = address,
         .limits = { .frame_max = 16u << 20,

@@ -69,8 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     net.segment_most = 300;
     sim_world_set_net(world, &net);
     struct env *env = sim_world_env(world);
-    const struct net_handler handlers[] = { { ECHO, "Echo", echo, &side },
-                                            { LATER, "Later", later, &side } };
+    const struct net_handler handlers[] = { { ECHO, "Echo", echo, &side, false },
+                                            { LATER, "Later", later, &side, false } };
     const struct net_server_config config = {
         .address = "127.0.0.1:0",
         .limits = { .frame_max = 64 << 10,

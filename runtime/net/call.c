@@ -74,6 +74,13 @@ static bool answered_here(struct net_conn *c, const struct net_frame *f,
                  (int)(s->identity.len > 64 ? 64 : s->identity.len),
                  (const char *)s->identity.data);
         respond_status(c, f->method, f->request_id, ERR_UNIMPLEMENTED, text, 0);
+    } else if (h->internal && c->store == 0) {
+        snprintf(text, sizeof text, "%s is for stores of this cluster", h->name);
+        respond_status(c, f->method, f->request_id, ERR_PERMISSION_DENIED, text, 0);
+    } else if (c->inflight >= s->limits.inflight_max) { /* of a store: others are not read from */
+        respond_status(c, f->method, f->request_id, ERR_SERVER_IS_BUSY,
+                       "too many requests of this store are unanswered; nothing was done",
+                       NET_BUSY_BACKOFF_MS);
     } else if (f->raw.len > 0) {
         snprintf(text, sizeof text, "%s takes no raw value behind its body", h->name);
         respond_status(c, f->method, f->request_id, ERR_INVALID_ARGUMENT, text, 0);
@@ -232,6 +239,11 @@ const struct env_peer *net_call_peer(const struct net_call *call)
         c->have_peer = true;
     }
     return &c->peer;
+}
+
+uint64_t net_call_store(const struct net_call *call)
+{
+    return call->conn->store;
 }
 
 uint64_t net_call_connection(const struct net_call *call)

@@ -129,6 +129,29 @@ static void protocol_error(struct net_conn *c, err_t rc, struct bytes pending)
     net_hello_refuse(c, rc == ERR_CORRUPTION ? ERR_INVALID_ARGUMENT : rc, text);
 }
 
+static void handle_push(struct net_conn *c, const struct net_frame *f)
+{
+    struct net_server *s = c->server;
+    char text[160];
+    if (c->store == 0 || s->push == NULL) {
+        s->stats.protocol_errors++;
+        net_hello_refuse(c, ERR_INVALID_ARGUMENT,
+                         c->store == 0 ? "pushes are for stores of this cluster; send requests"
+                                       : "this port takes no pushes");
+        return;
+    }
+    s->stats.pushes++;
+    err_t rc = s->push(s->push_user, c->store, c->incarnation, f->method, f->body);
+    if (rc == ERR_OK)
+        return;
+    s->stats.protocol_errors++;
+    snprintf(text, sizeof text, "a push of method 0x%04x was not understood (%s)",
+             (unsigned)f->method, err_name(rc));
+    logger_warn(s->log, "a push was not understood", logger_each(logger_u64("store", c->store)),
+                logger_u64("method", f->method), logger_text("error", err_name(rc)));
+    net_hello_refuse(c, ERR_INVALID_ARGUMENT, text);
+}
+
 static void handle_open(struct net_conn *c, const struct net_frame *f)
 {
     switch (f->kind) {
@@ -150,7 +173,10 @@ static void handle_open(struct net_conn *c, const struct net_frame *f)
                                                   .method = 1,
                                                   .request_id = f->request_id });
         break;
-    default: /* a server is sent no responses, pushes or errors */
+    case NET_FRAME_PUSH:
+        handle_push(c, f);
+        break;
+    default: /* a server is sent no responses or errors */
         c->server->stats.protocol_errors++;
         net_hello_refuse(c, ERR_INVALID_ARGUMENT,
                          "a server takes requests, cancels and pings alone");
@@ -159,8 +185,8 @@ static void handle_open(struct net_conn *c, const struct net_frame *f)
 
 static bool over_limit(const struct net_conn *c)
 {
-    return c->inflight >= c->server->limits.inflight_max ||
-           c->unsent > c->server->limits.backlog_max;
+    const struct net_limits *l = &c->server->limits;
+    return (c->inflight >= l->inflight_max && c->store == 0) || c->unsent > l->backlog_max;
 }
 
 /* Dispatches whole frames from the front. */

@@ -22,7 +22,7 @@ enum {
 enum net_frame_kind {
     NET_FRAME_REQUEST = 1,
     NET_FRAME_RESPONSE = 2, /* answers the request with the same id */
-    NET_FRAME_PUSH = 3,     /* asked for earlier, answers nothing (none exists yet) */
+    NET_FRAME_PUSH = 3,     /* between stores: answered by nothing */
     NET_FRAME_ERROR = 4,    /* body is a Status; id 0: about the connection, which then closes */
     NET_FRAME_CANCEL =
         5, /* the request with this id is no longer wanted; it is answered all the same */

@@ -17,6 +17,7 @@ enum { PROTOCOL_MIN = 1, PROTOCOL_MAX = 1, IDENTITY_SHOWN = 64 };
 
 struct hello {
     uint64_t protocol_min, protocol_max;
+    uint64_t node_id, incarnation;
     struct bytes cluster_id, identity;
 };
 
@@ -33,6 +34,10 @@ static err_t hello_read(struct bytes body, struct hello *ret)
             h.cluster_id = f.bytes;
         else if (f.number == 4 && f.type == PB_BYTES)
             h.identity = f.bytes;
+        else if (f.number == 6 && f.type == PB_VARINT)
+            h.node_id = f.value;
+        else if (f.number == 7 && f.type == PB_FIXED64)
+            h.incarnation = f.value;
     }
     if (body.len != 0)
         return ERR_CORRUPTION;
@@ -48,6 +53,22 @@ static const char *hex(struct bytes id, char out[36])
     for (size_t i = 0; i < id.len && i < 16; i++)
         n += (size_t)snprintf(out + n, 36 - n, "%02x", id.data[i]);
     return out;
+}
+
+/* A store says which cluster it belongs to, and is another than this one. */
+static err_t check_store(const struct net_server *s, const struct hello *h, char *why, size_t size)
+{
+    if (h->cluster_id.len == 0)
+        snprintf(why, size, "store %llu does not say to which cluster it belongs",
+                 (unsigned long long)h->node_id);
+    else if (h->node_id == s->node_id)
+        snprintf(
+            why, size,
+            "you say that you are store %llu, which is this node; was a data directory copied?",
+            (unsigned long long)h->node_id);
+    else
+        return ERR_OK;
+    return ERR_FAILED_PRECONDITION;
 }
 
 static err_t check(const struct net_server *s, const struct hello *h, char *why, size_t size)
@@ -66,7 +87,7 @@ static err_t check(const struct net_server *s, const struct hello *h, char *why,
                  hex(h->cluster_id, theirs), hex(buf_bytes(&s->cluster_id), ours));
         return ERR_FAILED_PRECONDITION;
     }
-    return ERR_OK;
+    return h->node_id == 0 ? ERR_OK : check_store(s, h, why, size);
 }
 
 static void answer(struct net_conn *c, uint64_t id, err_t rc, const char *why)
@@ -114,6 +135,8 @@ void net_hello_handle(struct net_conn *c, const struct net_frame *f)
     if (rc == ERR_OK) {
         if (c->state == NET_CONN_HELLO)
             c->state = NET_CONN_OPEN;
+        c->store = h.node_id;
+        c->incarnation = h.incarnation;
         return;
     }
     s->stats.refused++;

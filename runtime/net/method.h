@@ -1,4 +1,5 @@
-/* The methods of the wire, for server and client. Each has a request and a response message in proto/. */
+/* The methods of the wire, for server and client. Each has a request and a response message in proto/, but for pushes,
+ * which have no answer. */
 #pragma once
 
 /* Never change, never reuse. */
@@ -20,4 +21,5 @@ enum net_method {
     NET_ADMIN = 0x0301,
     NET_CONSOLE_EVAL = 0x0401,
     NET_CONSOLE_COMPLETE = 0x0402,
+    NET_RAFT = 0x0501, /* a push between stores: RaftBatch */
 };

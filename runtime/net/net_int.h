@@ -51,11 +51,12 @@ struct net_conn {
     uint8_t spare_byte;
     bool have_peer;
     uint32_t inflight;
-    struct list link;  /* server->conns */
-    struct list wheel; /* server->wheel */
-    struct list dirty; /* server->dirty, while there is output that was not written */
-    struct list ready; /* server->ready, while pending bytes may be dispatched */
-    struct list calls; /* unanswered */
+    uint64_t store, incarnation; /* the other side is a store of this cluster; 0: a client */
+    struct list link;            /* server->conns */
+    struct list wheel;           /* server->wheel */
+    struct list dirty;           /* server->dirty, while there is output that was not written */
+    struct list ready;           /* server->ready, while pending bytes may be dispatched */
+    struct list calls;           /* unanswered */
     /* Received and not dispatched: in[begin, end). NULL while there is nothing. */
     struct slab *in;
     size_t begin, end;
@@ -91,6 +92,9 @@ struct net_server {
     uint64_t node_id;
     bool (*admit)(void *user, const struct env_peer *peer);
     void *admit_user;
+    err_t (*push)(void *user, uint64_t store, uint64_t incarnation, uint16_t method,
+                  struct bytes body);
+    void *push_user;
     void (*on_disconnect)(void *user, uint64_t connection);
     void *on_disconnect_user;
     struct env_listener *listener;

@@ -4,6 +4,9 @@
  *                                                                           |  later, in any order
  *   bytes <- frames of this turn, one write per connection  <------ net_call_reply
  *
+ * A connection whose hello says that it is a store of this cluster may send pushes: messages without an answer. Such a
+ * connection is read from also while it has inflight_max requests: a busy gateway must not silence its heartbeats.
+ *
  * A handler gets a call, keeps it as long as it likes, and answers it exactly once. The call keeps the slab of its
  * body alive, so that the body can be borrowed until the answer. Everything happens on the loop thread. */
 #pragma once
@@ -22,12 +25,14 @@ struct net_handler {
     const char *name; /* "RawPut": for logs and metrics */
     void (*handle)(void *user, struct net_call *call);
     void *user;
+    bool internal; /* for stores of this cluster alone: everybody else is refused */
 };
 
 struct net_limits {
     uint32_t frame_max;       /* bytes after hello; before it 4 KiB */
     uint32_t connections_max; /* one more is accepted, told why, closed */
-    uint32_t inflight_max;    /* unanswered requests of one connection; above: reading pauses */
+    uint32_t
+        inflight_max; /* unanswered requests of one connection; above: reading pauses (stores: BUSY) */
     uint64_t
         inflight_bytes_max; /* bodies of unanswered requests, all connections; above: SERVER_IS_BUSY */
     uint64_t
@@ -49,6 +54,11 @@ struct net_server_config {
         void *user,
         const struct env_peer *peer); /* NULL: everybody; false: closed with a readable line */
     void *admit_user;
+    /* A push came from a store; `body` is borrowed until this returns. Other than ERR_OK: the connection is told so and
+     * ended. NULL: no pushes are taken here. */
+    err_t (*push)(void *user, uint64_t store, uint64_t incarnation, uint16_t method,
+                  struct bytes body);
+    void *push_user;
 };
 
 MUST_USE err_t net_server_open(struct env *env, struct logger *log,
@@ -71,6 +81,8 @@ struct bytes net_call_body(const struct net_call *call); /* borrowed until the a
 uint64_t net_call_deadline(const struct net_call *call);
 /* Who asks; valid until the answer. */
 const struct env_peer *net_call_peer(const struct net_call *call);
+/* The store that asks, by its hello; 0: a client. */
+uint64_t net_call_store(const struct net_call *call);
 /* A number that is one per connection for the life of the process: sessions hang on it. */
 uint64_t net_call_connection(const struct net_call *call);
 /* Called at most once, when the client cancels or its connection ends before the answer. The call must still be
@@ -89,7 +101,7 @@ void net_server_on_disconnect(struct net_server *server,
                               void (*ended)(void *user, uint64_t connection), void *user);
 
 struct net_stats {
-    uint64_t connections, accepted, refused, requests, replies, inflight, inflight_bytes;
+    uint64_t connections, accepted, refused, requests, replies, pushes, inflight, inflight_bytes;
     uint64_t bytes_in, bytes_out, protocol_errors, slow_closed, idle_closed;
 };
 void net_server_stats(const struct net_server *server, struct net_stats *ret);

@@ -190,6 +190,8 @@ static err_t server_new(struct env *env, struct logger *log, const struct net_se
     s->node_id = config->node_id;
     s->admit = config->admit;
     s->admit_user = config->admit_user;
+    s->push = config->push;
+    s->push_user = config->push_user;
     s->turn.run = turn_end;
     s->kick.fire = kicked;
     s->tick.fire = tick;

@@ -101,5 +101,5 @@ void node_admin_free(struct node_admin *a)
 
 struct net_handler node_admin_handler(struct node_admin *a)
 {
-    return (struct net_handler){ NET_ADMIN, "Admin", handle, a };
+    return (struct net_handler){ NET_ADMIN, "Admin", handle, a, false };
 }

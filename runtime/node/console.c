@@ -266,9 +266,9 @@ err_t node_console_open(struct env *env, struct logger *log, struct script_host 
     c->log = log;
     c->reaper.fire = reap;
     c->scripts = scripts;
-    c->handlers[0] = (struct net_handler){ NET_CONSOLE_EVAL, "ConsoleEval", handle_eval, c };
+    c->handlers[0] = (struct net_handler){ NET_CONSOLE_EVAL, "ConsoleEval", handle_eval, c, false };
     c->handlers[1] =
-        (struct net_handler){ NET_CONSOLE_COMPLETE, "ConsoleComplete", handle_complete, c };
+        (struct net_handler){ NET_CONSOLE_COMPLETE, "ConsoleComplete", handle_complete, c, false };
     struct net_server_config server = {
         .address = config->address,
         .limits = {

@@ -274,7 +274,7 @@ struct kv *kv_new(struct node_calls *calls, const struct kv_backend *backend,
         kv->methods[i] = (struct kv_method){ kv, node_calls_add(calls, methods[i].name),
                                              methods[i].kind, methods[i].cas };
         kv->handlers[i] = (struct net_handler){ methods[i].number, methods[i].name,
-                                                methods[i].handle, &kv->methods[i] };
+                                                methods[i].handle, &kv->methods[i], false };
     }
     return kv;
 }

@@ -266,7 +266,7 @@ struct node_namespaces *node_namespaces_new(struct node_calls *calls, struct reg
     for (unsigned i = 0; i < NODE_NAMESPACE_HANDLERS; i++) {
         n->methods[i] = (struct method){ n, node_calls_add(calls, methods[i].name) };
         n->handlers[i] = (struct net_handler){ methods[i].number, methods[i].name,
-                                               methods[i].handle, &n->methods[i] };
+                                               methods[i].handle, &n->methods[i], false };
     }
     return n;
 }

@@ -104,5 +104,5 @@ void node_tso_free(struct node_tso *t)
 
 struct net_handler node_tso_handler(struct node_tso *t)
 {
-    return (struct net_handler){ NET_GET_TSO, "GetTso", handle, t };
+    return (struct net_handler){ NET_GET_TSO, "GetTso", handle, t, false };
 }

@@ -287,8 +287,26 @@ size_t sim_world_reset_streams(struct sim_world *world)
     return sim_stream_reset_all(world);
 }
 
+/* Who has given up is told so, also by a world that ends: then the memory can be freed. */
+static void run_cancelled(struct sim_world *world)
+{
+    for (;;) {
+        struct connecting *found = NULL;
+        list_for_each(at, &world->connects) {
+            struct connecting *c = container_of(at, struct connecting, link);
+            if (c->settled && c->rc == ERR_CANCELLED)
+                found = c;
+        }
+        if (found == NULL)
+            return;
+        sim_cancel(world->sim, &found->event);
+        answer(&found->event);
+    }
+}
+
 bool sim_net_forget(struct sim_world *world)
 {
+    run_cancelled(world);
     sim_stream_run_closing(world);
     bool clean = list_empty(&world->connects);
     list_for_each_safe(at, &world->connects) {

@@ -597,6 +597,31 @@ TEST(sim_crashed_world_needs_no_cleaning)
     }
 }
 
+static void gave_up(struct env_connect *connect, err_t rc, struct env_stream *stream)
+{
+    CHECK(connect->world == NULL && rc == ERR_CANCELLED && stream == NULL);
+    connect->done = NULL;
+}
+
+/* Whoever gives up connecting and ends the world in one breath is told all the same: he has memory to free. */
+TEST(sim_cancelled_connects_end_with_their_world)
+{
+    for (uint64_t s = 0; s < 20; s++) {
+        struct sim_world *world = sim_world_new(s, NULL), *other = sim_world_beside(world, NULL);
+        struct env_connect connect = { .done = gave_up };
+        struct err e = { 0 };
+        sim_world_cut_link(world, other, s % 2 == 0);
+        CHECK_OK(env_connect(sim_world_env(world), "127.0.0.1:7", &connect, &e), e);
+        sim_world_run_for(world, s * 500);
+        if (s % 3 == 0)
+            sim_world_crash(world, SIM_CRASH_KILL);
+        env_connect_cancel(sim_world_env(world), &connect);
+        sim_world_close(world);
+        sim_world_close(other);
+        CHECK(connect.done == NULL);
+    }
+}
+
 TEST(sim_trace_has_a_line_per_event)
 {
     char *text = NULL;
