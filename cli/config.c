@@ -75,6 +75,7 @@ static void add_options(struct show_rows *rows, const char *path, const struct v
                  (const char *)name.data);
         const struct value *inner = value_get(o, "options"), *given = value_get(o, "default");
         bool list = bytes_equal(value_get_bytes(o, "type", BYTES("")), BYTES("list"));
+        bool values = bytes_equal(value_get_bytes(o, "type", BYTES("")), BYTES("values"));
         if (inner != NULL && !list) {
             add_options(rows, full, inner);
             continue;
@@ -82,7 +83,7 @@ static void add_options(struct show_rows *rows, const char *path, const struct v
         struct value *row = show_rows_add(rows);
         value_put_text(value_set(row, "option"), full);
         value_put_bytes(value_set(row, "type"), value_get_bytes(o, "type", BYTES("")));
-        if (given != NULL && !list) /* a list's is empty; its items have none */
+        if (given != NULL && !list && !values) /* theirs are empty; a list's items have none */
             value_put_copy(value_set(row, "default"), given);
         else
             value_put_text(value_set(row, "default"), "");

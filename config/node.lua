@@ -141,6 +141,9 @@ return {
     interval_ms = '5s',
     -- A directory of scripts (pd.lua, split.lua, admin.lua, ...); empty: those that are built into the program.
     lua_dir = '',
+    -- Parameters of policies, by the script's file without .lua: params = { split = { max_bytes = 2 ^ 26 } }. What there
+    -- is, within which bounds, stands in each script; `flotilla policy list` shows what is in force.
+    params = {},
     -- Reload when a file in lua_dir changes. A script that does not build or check changes nothing.
     watch = true,
     -- One plan: memory of the Lua state, instructions, and time by the clock.

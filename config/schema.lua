@@ -14,6 +14,7 @@
 --             duration  a number, in the unit that ends the name (_ms, _s), or text with a unit: ms s m h d
 --             table     of more `options`
 --             list      of tables of `options`; an option without a default must be set in each; `max` items
+--             values    a table of tables of numbers, booleans and texts, whose names others know; `max` values in all
 --   default   in the same forms; for text, '' means what `empty` says
 --   min, max  both included
 --
@@ -138,6 +139,8 @@ return {
       doc = 'Between two plans; 0: policies are never asked.' },
     { name = 'lua_dir', type = 'path', default = '', empty = 'the scripts that are built into the program',
       doc = 'A directory of scripts: pd.lua, split.lua, admin.lua, ...' },
+    { name = 'params', type = 'values', default = {}, max = 64,
+      doc = 'Parameters of policies: { split = { max_bytes = 2 ^ 26 } }. All that are in force: `flotilla policy list`.' },
     { name = 'watch', type = 'boolean', default = true,
       doc = 'Reload when a file in lua_dir changes. A script that does not build or check changes nothing.' },
     { name = 'memory_bytes', type = 'size', default = '64MiB', min = '1MiB', max = '4GiB',

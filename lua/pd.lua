@@ -2,7 +2,7 @@
 --
 -- Lua proposes, C disposes: every proposal is checked against the view, logged with its reason, and may be refused.
 
-local defaults = require 'lib.defaults'
+local values_of = require 'lib.values'
 local split = require 'split'
 
 local pd = {
@@ -21,7 +21,7 @@ local pd = {
 ---@return kv.Proposal[] proposals
 ---@return string[] notes   for people: why a region was left as it is
 function pd.plan(view, params, state)
-  local split_params = defaults(split.params)
+  local split_params = values_of(split.params)
   local proposals, notes = {}, {}
   for region in view:regions() do
     local cut, why = split.decide(region, split_params)

@@ -1,4 +1,4 @@
-local defaults = require 'lib.defaults'
+local values_of = require 'lib.values'
 local pd = require 'pd'
 
 local function view_of(regions)
@@ -19,7 +19,7 @@ local function region(id, bytes)
 end
 
 describe('pd.plan', function()
-  local params = defaults(pd.params)
+  local params = values_of(pd.params)
 
   it('proposes to split what is too large, and says why the rest stays', function()
     local proposals, notes = pd.plan(view_of { region(1, 10), region(2, 1e12) }, params, {})

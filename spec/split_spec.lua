@@ -1,4 +1,4 @@
-local defaults = require 'lib.defaults'
+local values_of = require 'lib.values'
 local split = require 'split'
 
 local function region(with)
@@ -65,7 +65,7 @@ describe('split.decide', function()
   end)
 
   it('has defaults for all its parameters', function()
-    local values = defaults(split.params)
+    local values = values_of(split.params)
     assert.equal(64 * 1024 * 1024, values.max_bytes)
     assert.is_number(values.max_ops)
     assert.is_number(values.min_bytes)

@@ -28,7 +28,7 @@ return { data_dir = '$tmp/node/data', address = '127.0.0.1:0', http = { address 
 LUA
 run 3 "$f" start --config "$tmp/early.lua"
 errs 'flotilla init'
-node_new "$tmp/node" "policy = { lua_dir = '$tmp/lua' }, log = { level = 'info' }," || die 'init failed'
+node_new "$tmp/node" "policy = { lua_dir = '$tmp/lua', params = { split = { max_ops = 777 } } }, log = { level = 'info' }," || die 'init failed'
 run 3 "$f" init --config "$tmp/node/node.lua"
 errs "$tmp/node/data"
 run 2 "$f" init --config "$tmp/nowhere.lua"
@@ -261,6 +261,8 @@ errs 'write name=value'
 case_of 'policies'
 run 0 "$f" policy list
 says split
+says '"max_ops":777'
+says '"proposals_max":16'
 run 0 "$f" policy list -o json
 digest=$(grep -o '"digest": *"[0-9a-f]*"' "$tmp/out" | head -1)
 [ -n "$digest" ] || failed "no digest in $out"
@@ -276,6 +278,9 @@ run 1 "$f" policy reload
 errs 'split.lua:'
 run 0 "$f" policy list -o json
 says "$digest"
+sed 's/max_ops = {/most_ops = {/; s/params.max_ops/params.most_ops/g' "$tmp/split.lua" >"$tmp/lua/split.lua"
+run 1 "$f" policy reload
+errs 'policy.params.split.max_ops: there is no such parameter; it has max_bytes, min_bytes, most_ops'
 cp "$tmp/split.lua" "$tmp/lua/split.lua"
 run 0 "$f" policy reload
 

@@ -1,7 +1,7 @@
 -- Splits a region only if it was too large in several plans in a row: state, and how it crosses a reload.
 
 local split = require 'split'
-local defaults = require 'lib.defaults'
+local values_of = require 'lib.values'
 
 local patient = {
   api = 1,
@@ -18,7 +18,7 @@ function patient.plan(view, params, state)
   local seen = {}
   for region in view:regions() do
     local id = tostring(region.id)
-    local cut, why = split.decide(region, defaults(split.params))
+    local cut, why = split.decide(region, values_of(split.params))
     if cut then
       seen[id] = (state.seen[id] or 0) + 1
       if seen[id] >= params.patience then

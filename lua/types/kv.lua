@@ -72,6 +72,7 @@ function view:region(id) end
 ---@class kv.Param
 ---@field type 'number'|'integer'|'boolean'|'string'
 ---@field default any
+---@field value? any what the node's config says instead: set by the node, read by lib/values.lua
 ---@field min? number
 ---@field max? number
 ---@field doc string

@@ -17,11 +17,23 @@ enum {
     NODE_PATH_MAX = 512,    /* bytes with the NUL */
     NODE_ADDRESS_MAX = 108, /* as a unix socket's path */
     NODE_STORES_MAX = 16,   /* members of one Raft group (RAFT_MAX_PEERS) */
+    NODE_PARAMS_MAX = 64,
+    NODE_PARAM_NAME_MAX = 32, /* bytes with the NUL, as the script's name */
+    NODE_PARAM_TEXT_MAX = 128,
 };
 
 struct node_store {
     uint64_t id;
     char address[NODE_ADDRESS_MAX]; /* where clients and the other nodes connect */
+};
+
+/* A parameter of a policy. What it may be is the script's business (runtime/script/params.h). */
+struct node_param {
+    char script[NODE_PARAM_NAME_MAX], name[NODE_PARAM_NAME_MAX];
+    enum node_param_kind { NODE_PARAM_NUMBER, NODE_PARAM_BOOLEAN, NODE_PARAM_TEXT } kind;
+    bool boolean;
+    double number;
+    char text[NODE_PARAM_TEXT_MAX];
 };
 
 struct node_config {
@@ -102,9 +114,13 @@ struct node_config {
     } tso;
 
     struct {
-        uint32_t interval_ms;          /* between two plans; 0: never asks */
-        char lua_dir[NODE_PATH_MAX];   /* empty: the scripts embedded in the program */
-        bool watch;                    /* reload when lua_dir changes */
+        uint32_t interval_ms;        /* between two plans; 0: never asks */
+        char lua_dir[NODE_PATH_MAX]; /* empty: the scripts embedded in the program */
+        bool watch;                  /* reload when lua_dir changes */
+        struct {
+            uint32_t count;
+            struct node_param items[NODE_PARAMS_MAX];
+        } params;
         uint64_t memory_bytes;         /* of the policies' Lua state */
         uint64_t instructions;         /* of one plan */
         uint32_t deadline_ms;          /* of one plan, by the watchdog */

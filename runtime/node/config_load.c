@@ -134,12 +134,48 @@ static void fill_stores(const struct value *list, struct node_config *config,
     }
 }
 
+/* The one option of free names: the schema limits how many there are, how long, and of which kinds. */
+static const char params_path[] = "policy.params";
+
+static void fill_param(struct bytes script, struct bytes name, const struct value *v,
+                       struct node_param *to)
+{
+    snprintf(to->script, sizeof to->script, "%.*s", (int)script.len, (const char *)script.data);
+    snprintf(to->name, sizeof to->name, "%.*s", (int)name.len, (const char *)name.data);
+    if (v->kind == VALUE_NUMBER) {
+        to->kind = NODE_PARAM_NUMBER;
+        to->number = v->number;
+    } else if (v->kind == VALUE_BOOL) {
+        to->kind = NODE_PARAM_BOOLEAN;
+        to->boolean = v->boolean;
+    } else {
+        to->kind = NODE_PARAM_TEXT;
+        snprintf(to->text, sizeof to->text, "%.*s", (int)v->bytes.len, (const char *)v->bytes.data);
+    }
+}
+
+static void fill_params(const struct value *scripts, struct node_config *config)
+{
+    for (size_t i = 0; i < scripts->count; i++) {
+        const struct value *names = &scripts->items[i];
+        for (size_t k = 0; k < names->count; k++) {
+            assert(config->policy.params.count < NODE_PARAMS_MAX); /* the schema's max */
+            fill_param(buf_bytes(&scripts->keys[i]), buf_bytes(&names->keys[k]), &names->items[k],
+                       &config->policy.params.items[config->policy.params.count++]);
+        }
+    }
+}
+
 /* Copies every leaf of the checked tree to its field. */
 static void fill(const char *path, const struct value *v, struct node_config *config,
                  struct config_report *report)
 {
     if (strcmp(path, stores_path) == 0) {
         fill_stores(v, config, report);
+        return;
+    }
+    if (strcmp(path, params_path) == 0) {
+        fill_params(v, config);
         return;
     }
     if (v->kind != VALUE_MAP) {
@@ -203,6 +239,28 @@ static void tell_stores(const struct node_config *config, struct value *list)
     }
 }
 
+static void tell_params(const struct node_config *config, struct value *scripts)
+{
+    value_put_map(scripts);
+    for (uint32_t i = 0; i < config->policy.params.count; i++) {
+        const struct node_param *p = &config->policy.params.items[i];
+        struct value *v = value_set(map_of(scripts, p->script), p->name);
+        if (p->kind == NODE_PARAM_NUMBER)
+            value_put_number(v, p->number);
+        else if (p->kind == NODE_PARAM_BOOLEAN)
+            value_put_bool(v, p->boolean);
+        else
+            value_put_text(v, p->text);
+    }
+}
+
+struct value *config_load_params(const struct node_config *config)
+{
+    struct value *scripts = value_new(VALUE_NIL);
+    tell_params(config, scripts);
+    return scripts;
+}
+
 struct value *config_load_tree(const struct node_config *config)
 {
     struct value *root = value_new(VALUE_MAP);
@@ -218,6 +276,7 @@ struct value *config_load_tree(const struct node_config *config)
         tell_field(&fields[i], config, value_set(at, name));
     }
     tell_stores(config, value_set(map_of(root, "cluster"), "stores"));
+    tell_params(config, value_set(map_of(root, "policy"), "params"));
     return root;
 }
 

@@ -19,6 +19,8 @@ MUST_USE err_t config_load(struct bytes text, const char *name, struct node_conf
 /* A config as a tree, every option with its value in the smallest unit (bytes, ms); the caller frees
  * it. */
 struct value *config_load_tree(const struct node_config *config);
+/* Its policy.params: script -> name -> value. The caller frees it. */
+struct value *config_load_params(const struct node_config *config);
 /* The options of config/schema.lua, as text and as a tree (the caller frees it). */
 struct bytes config_load_schema_text(void);
 MUST_USE err_t config_load_schema(struct value **ret, struct err *e);

@@ -170,6 +170,51 @@ TEST(config_load_takes_as_many_stores_as_there_is_room_for)
     }
 }
 
+TEST(config_load_takes_the_parameters_of_policies)
+{
+    static const char text[] =
+        "return { policy = { params = {\n"
+        "  pd = { replicas = 3, on = false, ['a-b'] = 'text' }, split = {},\n"
+        "  mine = { share = 0.25 },\n"
+        "} } }\n";
+    struct err e = { 0 };
+    struct node_config c;
+    CHECK_OK(config_load(BYTES(text), "n.lua", &c, NULL, &e), e);
+    CHECK_EQ(c.policy.params.count, 4);
+    struct value *params = config_load_params(&c);
+    const struct value *pd = value_get(params, "pd"), *mine = value_get(params, "mine");
+    CHECK_EQ(value_get_number(pd, "replicas", 0), 3);
+    CHECK(value_get(pd, "on") != NULL && !value_get_bool(pd, "on", true));
+    CHECK_BYTES(value_get_bytes(pd, "a-b", BYTES("")), BYTES("text"));
+    CHECK_EQ(value_get_number(mine, "share", 0), 0.25);
+    struct value *tree = config_load_tree(&c);
+    CHECK(value_equal(value_get(value_get(tree, "policy"), "params"), params));
+    value_free(tree);
+    value_free(params);
+}
+
+TEST(config_load_takes_as_many_parameters_as_there_is_room_for)
+{
+    for (unsigned n = NODE_PARAMS_MAX; n <= NODE_PARAMS_MAX + 1; n++) {
+        struct err e = { 0 };
+        struct node_config c;
+        struct buf text = { 0 };
+        CHECK_EQ(buf_printf(&text,
+                            "local p = {} for i = 1, %u do p[('%%031d'):format(i)] = "
+                            "('x'):rep(127) end return { policy = { params = { [('s'):rep(31)] = p "
+                            "} } }",
+                            n),
+                 ERR_OK);
+        err_t rc = config_load(buf_bytes(&text), "n.lua", &c, NULL, &e);
+        CHECK_EQ(rc, n > NODE_PARAMS_MAX ? ERR_INVALID_ARGUMENT : ERR_OK);
+        if (rc == ERR_OK) {
+            CHECK_EQ(strlen(c.policy.params.items[NODE_PARAMS_MAX - 1].text), 127);
+            CHECK_EQ(strlen(c.policy.params.items[NODE_PARAMS_MAX - 1].name), 31);
+        }
+        buf_free(&text);
+    }
+}
+
 /* Mistakes that people make (faults.md, F-O1): each small file with what is said about it. */
 static const struct {
     const char *text, *want;
@@ -309,6 +354,23 @@ static const struct {
       "cluster.stores: has \"127.0.0.1:7701\" for this node, store 1, but address is" },
     { "return { cluster = { stores = { { id = 1, address = '127.0.0.1:7700' } } } }",
       "init.cluster_id: is not set: the nodes of cluster.stores know each other by it" },
+    /* parameters of policies: what they mean is checked where the scripts are */
+    { "return { policy = { params = 5 } }",
+      "policy.params: the number 5 is no table of names; write { name = ... }" },
+    { "return { policy = { params = { 5 } } }", "policy.params: a list is no table of names" },
+    { "return { policy = {\n params = {\n pd = 3 } } }",
+      "n.lua:3: policy.params.pd: the number 3 is no table of names" },
+    { "return { policy = { params = { pd = {\n x = { 1 } } } } }",
+      "n.lua:2: policy.params.pd.x: a table is neither number, boolean nor text" },
+    { "return { policy = { params = { pd = { x = 1/0 } } } }",
+      "policy.params.pd.x: the number inf is not finite" },
+    { "return { policy = { params = { pd = { x = ('x'):rep(128) } } } }",
+      "has more than 127 bytes" },
+    { "return { policy = { params = { pd = { x = 'a\\0b' } } } }", "or a NUL in it" },
+    { "return { policy = { params = { ['a b'] = { x = 1 } } } }",
+      "policy.params: \"a b\" is no name; it has 1 to 31 letters, digits, _ and -" },
+    { "return { policy = { params = { pd = { [('x'):rep(32)] = 1 } } } }",
+      "policy.params.pd: \"xxxx" },
     /* Lua itself */
     { "return {\n  data_dir = 'x'\n  address = 'y'\n}", "n.lua:3:" },
     { "return {", "n.lua:1:" },

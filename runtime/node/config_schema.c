@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "base/units.h"
 
 enum { NAMES_MAX = 64, UNIX_PATH_MAX = 107 };
+enum { VALUES_NAME_MAX = 31, VALUES_TEXT_MAX = 127 }; /* bytes in a table of values */
 
 /* What kind of number an option is. Text with a unit is parsed to the smallest one; `base` of those
  * make one of the option's own (bytes; milliseconds or seconds, as its name ends). */
@@ -390,6 +392,12 @@ static bool check_text(struct checker *c, const char *path, const struct value *
 
 /* ---- The tree ----------------------------------------------------------------------------------------------- */
 
+static void join_path(char *out, const char *path, struct bytes name)
+{
+    snprintf(out, CONFIG_PATH_MAX, "%s%s%.*s", path, path[0] != '\0' ? "." : "", (int)name.len,
+             (const char *)name.data);
+}
+
 static void check_table(struct checker *c, const char *path, const struct value *options,
                         const struct value *given, struct value *ret);
 
@@ -431,12 +439,88 @@ static void check_list(struct checker *c, const char *path, const struct value *
     }
 }
 
+static bool short_text(struct bytes text)
+{
+    return text.len <= VALUES_TEXT_MAX && (text.len == 0 || memchr(text.data, 0, text.len) == NULL);
+}
+
+/* One of the values: a number, a boolean, or a short text. */
+static void check_value(struct checker *c, const char *path, const struct value *v,
+                        struct value *ret)
+{
+    char is[160];
+    described(v, is, sizeof is);
+    if (v->kind == VALUE_NUMBER && !isfinite(v->number))
+        config_report_add(c->report, path, "%s is not finite", is);
+    else if (v->kind == VALUE_BYTES && !short_text(buf_bytes(&v->bytes)))
+        config_report_add(c->report, path, "%s has more than %d bytes, or a NUL in it", is,
+                          VALUES_TEXT_MAX);
+    else if (v->kind != VALUE_NUMBER && v->kind != VALUE_BOOL && v->kind != VALUE_BYTES)
+        config_report_add(c->report, path, "%s is neither number, boolean nor text", is);
+    else
+        value_put_copy(ret, v);
+}
+
+/* A name that nobody knows here: only that it is one. */
+static bool check_free_name(struct checker *c, const char *path, struct bytes name)
+{
+    bool good = name.len > 0 && name.len <= VALUES_NAME_MAX;
+    for (size_t i = 0; good && i < name.len; i++)
+        good = isalnum(name.data[i]) || name.data[i] == '_' || name.data[i] == '-';
+    if (!good)
+        config_report_add(
+            c->report, path, "\"%.*s\" is no name; it has 1 to %d letters, digits, _ and -",
+            (int)(name.len < 40 ? name.len : 40), (const char *)name.data, VALUES_NAME_MAX);
+    return good;
+}
+
+/* { script = { name = value } }. `depth` levels of names stand above the values. */
+static void check_values(struct checker *c, const char *path, const struct value *v, int depth,
+                         struct value *ret)
+{
+    char is[160], full[CONFIG_PATH_MAX];
+    value_put_map(ret);
+    if (v == NULL || (v->kind == VALUE_LIST && v->count == 0))
+        return; /* {} */
+    if (v->kind != VALUE_MAP) {
+        config_report_add(c->report, path, "%s is no table of names; write { name = ... }",
+                          v->kind == VALUE_LIST ? "a list" : described(v, is, sizeof is));
+        return;
+    }
+    for (size_t i = 0; i < v->count; i++) {
+        struct bytes name = buf_bytes(&v->keys[i]);
+        if (!check_free_name(c, path, name))
+            continue;
+        join_path(full, path, name);
+        struct value *to = value_set_bytes(ret, name);
+        if (depth > 1)
+            check_values(c, full, &v->items[i], depth - 1, to);
+        else
+            check_value(c, full, &v->items[i], to);
+    }
+}
+
+static void check_all_values(struct checker *c, const char *path, const struct value *option,
+                             const struct value *v, struct value *ret)
+{
+    size_t count = 0, most = (size_t)value_get_u64(option, "max", SIZE_MAX);
+    check_values(c, path, v, 2, ret);
+    for (size_t i = 0; i < ret->count; i++)
+        count += ret->items[i].count;
+    if (count > most)
+        config_report_add(c->report, path, "has %zu values; the most is %zu", count, most);
+}
+
 static void check_option(struct checker *c, const char *path, const struct value *option,
                          const struct value *v, struct value *ret)
 {
     char is[160];
     if (is_type(option, "list")) {
         check_list(c, path, option, v, ret);
+        return;
+    }
+    if (is_type(option, "values")) {
+        check_all_values(c, path, option, v, ret);
         return;
     }
     if (is_type(option, "table")) {
@@ -460,12 +544,6 @@ static void check_option(struct checker *c, const char *path, const struct value
     } else {
         (void)check_number(c, path, option, v, ret);
     }
-}
-
-static void join_path(char *out, const char *path, struct bytes name)
-{
-    snprintf(out, CONFIG_PATH_MAX, "%s%s%.*s", path, path[0] != '\0' ? "." : "", (int)name.len,
-             (const char *)name.data);
 }
 
 static void report_unknown(struct checker *c, const char *path, const struct value *options,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/container.h"
+#include "node/config_load.h"
 
 #define MS         UINT64_C(1000000)
 #define PUBLISH_NS (1000 * MS)
@@ -309,6 +310,7 @@ static err_t open_scripts(struct node *n, struct err *e)
         .sessions_max = o->console.sessions_max,
         .door = node_door(n),
         .watch = o->policy.watch,
+        .params = config_load_params(o),
     };
     err_t rc = script_host_open(n->env, n->log, &c, &n->scripts, e);
     if (rc != ERR_OK)
@@ -370,9 +372,10 @@ static err_t open_all(struct node *n, enum node_exit *code, struct err *e)
         return rc; /* it names the address */
     }
     if (!n->options.without_scripts) {
-        *code = NODE_EXIT_FAILED;
-        if ((rc = open_scripts(n, e)) != ERR_OK)
-            return err_wrap(e, rc, "could not start the scripts");
+        if ((rc = open_scripts(n, e)) != ERR_OK) {
+            *code = rc == ERR_INVALID_ARGUMENT ? NODE_EXIT_USAGE : NODE_EXIT_FAILED;
+            return rc; /* it says that it is about scripts */
+        }
         if ((rc = open_console(n, e)) != ERR_OK) {
             *code = exit_of_address(rc);
             return err_wrap(e, rc, "could not open the console");

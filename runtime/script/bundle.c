@@ -6,6 +6,7 @@
 
 #include "lint.h"
 #include "marshal.h"
+#include "params.h"
 #include "policy.h"
 #include "view.h"
 
@@ -138,6 +139,9 @@ static bool check_param(lua_State *L, struct loading *l, const char *name)
         return wrong(l, name, "params.%s: type is number, integer, boolean or string, not \"%s\"",
                      name, type);
     lua_getfield(L, -1, "default");
+    lua_getfield(L, -2, "value");
+    bool own = lua_isnil(L, -1);
+    lua_pop(L, 1);
     bool fits = number ? lua_type(L, -1) == LUA_TNUMBER : strcmp(luaL_typename(L, -1), type) == 0;
     lua_Number x = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
     lua_getfield(L, -2, "min");
@@ -145,6 +149,9 @@ static bool check_param(lua_State *L, struct loading *l, const char *name)
     bool inside = (lua_isnil(L, -2) || x >= lua_tonumber(L, -2)) &&
                   (lua_isnil(L, -1) || x <= lua_tonumber(L, -1));
     lua_pop(L, 3);
+    if (!own)
+        return wrong(l, name, "params.%s: value is the node's config's to set; write default",
+                     name);
     if (!fits || (type[0] == 'i' && x != (lua_Number)(int64_t)x))
         return wrong(l, name, "params.%s: the default is no %s", name, type);
     return inside || wrong(l, name, "params.%s: the default is outside of min and max", name);
@@ -293,6 +300,83 @@ static err_t check_kinds(struct script_bundle *b, struct err *e)
     return ERR_OK;
 }
 
+/* ---- Parameters ---------------------------------------------------------------------------- */
+
+struct configuring {
+    const struct script_bundle *b;
+    const struct value *params; /* may be NULL */
+    char why[SCRIPT_PARAMS_WHY_MAX + 64];
+};
+
+/* The name of a file's module; false for one that no config may speak of: verbs and consoles run in states of their
+ * own, which know no parameters. */
+static bool takes_params(const struct script_policy_info *info, char module[64])
+{
+    snprintf(module, 64, "%.*s", (int)strlen(info->file) - 4, info->file);
+    return strcmp(info->kind, "admin") != 0 && strcmp(info->kind, "console") != 0;
+}
+
+static err_t check_scripts(const struct script_bundle *b, const struct value *params, struct err *e)
+{
+    char module[64], all[300] = "";
+    for (size_t i = 0, used = 0; i < b->policy_count && used < sizeof all; i++)
+        if (takes_params(&b->policies[i], module))
+            used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", used > 0 ? ", " : "",
+                                     module);
+    for (size_t i = 0; i < params->count; i++) {
+        bool known = false;
+        for (size_t k = 0; !known && k < b->policy_count; k++)
+            known = takes_params(&b->policies[k], module) &&
+                    bytes_equal(buf_bytes(&params->keys[i]), BYTES(module));
+        if (!known)
+            return err_set(e, ERR_INVALID_ARGUMENT,
+                           "policy.params.%.*s: there is no such policy among the scripts; there "
+                           "are %s",
+                           (int)params->keys[i].len, (const char *)params->keys[i].data, all);
+    }
+    return ERR_OK;
+}
+
+/* Sets the parameters of every policy, and leaves what is in force as a list of tables. */
+static int configure_all(lua_State *L)
+{
+    struct configuring *c = lua_touserdata(L, 1);
+    char module[64], why[SCRIPT_PARAMS_WHY_MAX];
+    lua_settop(L, 0);
+    lua_newtable(L);
+    for (size_t i = 0; i < c->b->policy_count; i++) {
+        const struct value *given = NULL;
+        if (takes_params(&c->b->policies[i], module))
+            given = value_get(c->params, module);
+        lua_getglobal(L, "require");
+        lua_pushstring(L, module);
+        lua_call(L, 1, 1);
+        if (given != NULL && !script_params_set(L, given, why)) {
+            snprintf(c->why, sizeof c->why, "%s%s", module, why);
+            return 0;
+        }
+        script_params_push(L, 2);
+        lua_rawseti(L, 1, (int)i + 1);
+        lua_settop(L, 1);
+    }
+    script_marshal_read(L, 1, false);
+    return 0;
+}
+
+static err_t configure(struct script_bundle *b, const struct script_stop *stop,
+                       const struct value *params, struct err *e)
+{
+    struct configuring c = { .b = b, .params = params };
+    err_t rc = params != NULL ? check_scripts(b, params, e) : ERR_OK;
+    if (rc == ERR_OK)
+        rc = script_state_run(b->state, stop, configure_all, &c, e);
+    if (rc == ERR_OK && c.why[0] != '\0')
+        rc = err_set(e, ERR_INVALID_ARGUMENT, "policy.params.%s", c.why);
+    if (rc == ERR_OK)
+        b->params = script_marshal_take(b->state);
+    return rc;
+}
+
 /* ---- State across a reload ----------------------------------------------------------------- */
 
 void script_bundle_push_policy(lua_State *L)
@@ -300,19 +384,6 @@ void script_bundle_push_policy(lua_State *L)
     lua_getglobal(L, "require");
     lua_getfield(L, LUA_REGISTRYINDEX, "script.main");
     lua_call(L, 1, 1);
-}
-
-void script_bundle_push_params(lua_State *L, int policy)
-{
-    lua_newtable(L);
-    lua_getfield(L, policy, "params");
-    if (lua_istable(L, -1))
-        for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
-            lua_pushvalue(L, -2);
-            lua_getfield(L, -2, "default");
-            lua_rawset(L, -6);
-        }
-    lua_pop(L, 1);
 }
 
 static int save_state(lua_State *L)
@@ -342,7 +413,7 @@ static int init_state(lua_State *L)
     if (lua_isnil(L, -1)) {
         lua_newtable(L);
     } else {
-        script_bundle_push_params(L, 1);
+        script_params_push(L, 1);
         script_marshal_push(L, starting->saved);
         if (starting->from_version != NULL)
             lua_pushstring(L, starting->from_version);
@@ -401,7 +472,7 @@ static err_t dry_run(struct script_bundle *b, const struct script_stop *stop, st
 }
 
 static err_t check(struct script_bundle *b, const struct script_stop *stop,
-                   struct script_bundle *before, struct err *e)
+                   const struct value *params, struct script_bundle *before, struct err *e)
 {
     struct loading l = { .b = b };
     err_t rc = check_files(b, e);
@@ -415,6 +486,8 @@ static err_t check(struct script_bundle *b, const struct script_stop *stop,
         rc = refuse(b, l.file, l.field, e, l.what);
     if (rc == ERR_OK)
         rc = check_kinds(b, e);
+    if (rc == ERR_OK)
+        rc = configure(b, stop, params, e);
     if (rc ==
         ERR_OK) /* the dry run has a state of its own: what it changes there is not carried on */
         rc = carry_state(b, stop, NULL, e);
@@ -427,8 +500,8 @@ static err_t check(struct script_bundle *b, const struct script_stop *stop,
 
 err_t script_bundle_build(struct script_sources *sources, const struct script_limits *limits,
                           const struct script_stop *stop, uint64_t generation,
-                          const char *preferred, struct script_bundle *before,
-                          struct script_bundle **ret, struct err *e)
+                          const char *preferred, const struct value *params,
+                          struct script_bundle *before, struct script_bundle **ret, struct err *e)
 {
     const struct script_state_config config = { limits->memory_bytes, limits->instructions, 0 };
     struct script_bundle *b = calloc(1, sizeof *b);
@@ -440,7 +513,7 @@ err_t script_bundle_build(struct script_sources *sources, const struct script_li
     err_t rc = script_state_open(&config, &b->state, e);
     if (rc == ERR_OK) {
         b->state->sources = sources;
-        rc = check(b, stop, before, e);
+        rc = check(b, stop, params, before, e);
     }
     b->preferred = NULL; /* the caller's */
     if (rc != ERR_OK) {
@@ -457,5 +530,6 @@ void script_bundle_free(struct script_bundle *b)
         return;
     script_state_close(b->state);
     script_sources_drop(b->sources);
+    value_free(b->params);
     free(b);
 }

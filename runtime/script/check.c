@@ -28,7 +28,7 @@ err_t script_check_file(struct env *env, const char *path, struct buf *report, s
     if (rc == ERR_OK) {
         /* A placement policy is asked in pd.lua's place, whatever its file is called. */
         rc = script_bundle_build(script_sources_embedded(name, buf_bytes(&text)), &check_limits,
-                                 NULL, 1, name, NULL, &b, e);
+                                 NULL, 1, name, NULL, NULL, &b, e);
     }
     buf_free(&text);
     if (rc != ERR_OK)

@@ -185,7 +185,7 @@ static void reload_run(struct script_task *task)
         return;
     }
     r->rc = script_bundle_build(sources, &host->config.policy, &task->stop, r->generation, NULL,
-                                r->from, &r->built, &r->e);
+                                host->config.params, r->from, &r->built, &r->e);
 }
 
 static void reload_start(struct script_host *host);
@@ -348,30 +348,47 @@ static void watch_again(struct script_host *host)
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
-static err_t load_first(struct script_host *host, struct err *e)
+static err_t load_embedded(struct script_host *host, const struct value *params, struct err *e)
+{
+    return script_bundle_build(script_sources_embedded(NULL, (struct bytes){ 0 }),
+                               &host->config.policy, NULL, 1, NULL, params, NULL, &host->active, e);
+}
+
+static err_t load_dir(struct script_host *host, struct err *e)
 {
     struct script_sources *sources = NULL;
+    err_t rc = script_sources_read(host->env, host->lua_dir, &sources, e);
+    if (rc == ERR_OK)
+        rc = script_bundle_build(sources, &host->config.policy, NULL, 1, NULL, host->config.params,
+                                 NULL, &host->active, e);
+    return rc;
+}
+
+/* A node that has data to serve does not stay down for its scripts: instead of lua_dir's the embedded ones run. */
+static err_t fall_back(struct script_host *host, struct err *e)
+{
     struct err why = { 0 };
-    err_t rc = ERR_OK;
+    host->failures++;
+    snprintf(host->last_error, sizeof host->last_error, "%s", e->msg);
+    logger_error(host->log, "scripts of lua_dir refused, the embedded ones run",
+                 logger_text("dir", host->lua_dir), logger_text("error", e->msg));
+    if (load_embedded(host, host->config.params, &why) == ERR_OK)
+        return ERR_OK;
+    logger_error(host->log, "policy.params refused, the embedded scripts run with their defaults",
+                 logger_text("error", why.msg));
+    return load_embedded(host, NULL, e);
+}
+
+static err_t load_first(struct script_host *host, struct err *e)
+{
     host->generation = 1;
-    if (host->lua_dir != NULL) {
-        rc = script_sources_read(host->env, host->lua_dir, &sources, &why);
-        if (rc == ERR_OK)
-            rc = script_bundle_build(sources, &host->config.policy, NULL, 1, NULL, NULL,
-                                     &host->active, &why);
-        if (rc == ERR_OK)
-            return ERR_OK;
-        host->failures++;
-        snprintf(host->last_error, sizeof host->last_error, "%s", why.msg);
-        logger_error(host->log, "scripts of lua_dir refused, the embedded ones run",
-                     logger_text("dir", host->lua_dir), logger_text("error", why.msg));
-    }
-    sources = script_sources_embedded(NULL, (struct bytes){ 0 });
-    rc = script_bundle_build(sources, &host->config.policy, NULL, 1, NULL, NULL, &host->active, e);
-    return rc == ERR_OK
-               ? rc
-               : err_wrap(e, rc,
-                          "the embedded scripts do not load (is policy.memory_bytes too small?)");
+    err_t rc =
+        host->lua_dir != NULL ? load_dir(host, e) : load_embedded(host, host->config.params, e);
+    if (rc != ERR_OK && host->lua_dir != NULL)
+        rc = fall_back(host, e);
+    if (rc == ERR_OK || rc == ERR_INVALID_ARGUMENT)
+        return rc;
+    return err_wrap(e, rc, "the embedded scripts do not load (is policy.memory_bytes too small?)");
 }
 
 err_t script_host_open(struct env *env, struct logger *log, const struct script_config *config,
@@ -433,6 +450,7 @@ void script_host_close(struct script_host *host)
     if (host->lock != NULL)
         script_door_close(host);
     env_lock_free(host->lock);
+    value_free(host->config.params);
     free(host->lua_dir);
     free(host);
 }
@@ -484,6 +502,11 @@ static struct value *describe_bundle(const struct script_host *host)
         value_put_text(value_set(row, "version"), b->policies[i].version);
         value_put_text(value_set(row, "kind"), b->policies[i].kind);
         value_put_text(value_set(row, "file"), b->policies[i].file);
+        struct value *params = value_set(row, "params");
+        if (b->params->items[i].count > 0)
+            value_put_copy(params, &b->params->items[i]);
+        else
+            value_put_map(params); /* Lua's empty table came as a list */
     }
     return v;
 }

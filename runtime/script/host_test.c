@@ -64,20 +64,37 @@ static void put_scripts(struct env *env, const char *dir)
     script_sources_drop(s);
 }
 
-static struct fixture open_host(const char *dir, bool watch)
+/* policy.params as JSON, NULL: none. */
+static err_t try_host(struct fixture *f, const char *dir, bool watch, const char *params,
+                      struct err *e)
 {
-    struct err e = { 0 };
-    struct fixture f = { .world = sim_world_new(7, NULL) };
-    f.env = sim_world_env(f.world);
-    if (dir != NULL)
-        put_scripts(f.env, dir);
+    struct value *tree = NULL;
+    if (params != NULL)
+        CHECK_OK(value_from_json(BYTES(params), &tree, e), *e);
     const struct script_config config = { .lua_dir = dir,
                                           .policy = limits,
                                           .session = limits,
                                           .sessions_max = 4,
                                           .door = { door, NULL },
-                                          .watch = watch };
-    CHECK_OK(script_host_open(f.env, NULL, &config, &f.host, &e), e);
+                                          .watch = watch,
+                                          .params = tree };
+    return script_host_open(f->env, NULL, &config, &f->host, e);
+}
+
+static struct fixture open_world(const char *dir)
+{
+    struct fixture f = { .world = sim_world_new(7, NULL) };
+    f.env = sim_world_env(f.world);
+    if (dir != NULL)
+        put_scripts(f.env, dir);
+    return f;
+}
+
+static struct fixture open_host(const char *dir, bool watch)
+{
+    struct err e = { 0 };
+    struct fixture f = open_world(dir);
+    CHECK_OK(try_host(&f, dir, watch, NULL, &e), e);
     return f;
 }
 
@@ -350,7 +367,7 @@ TEST(host_plan_every_allocation_may_fail)
     for (uint64_t k = 1;; k++) {
         struct script_plan plan;
         CHECK_OK(script_bundle_build(script_sources_embedded(NULL, (struct bytes){ 0 }), &limits,
-                                     NULL, 1, NULL, NULL, &b, &e),
+                                     NULL, 1, NULL, NULL, NULL, &b, &e),
                  e);
         b->state->fail_at = b->state->allocations + k;
         script_policy_plan(b, NULL, view, &plan);
@@ -398,6 +415,9 @@ TEST(host_broken_scripts_change_nothing)
         { "lua/pd.lua",
           "return { api = 1, name = 'pd', version = '1', kind = 'placement',\nparams = {\nx = { type = 'number', default = 9, max = 5, doc = 'd' } },\nplan = function() end }",
           "pd.lua:3: params.x: the default is outside" },
+        { "lua/pd.lua",
+          "return { api = 1, name = 'pd', version = '1', kind = 'placement',\nparams = { x = { type = 'number', default = 9, value = 8, doc = 'd' } },\nplan = function() end }",
+          "params.x: value is the node's config's to set" },
         { "lua/pd.lua",
           "return { api = 1, name = 'pd', version = '1', kind = 'placement',\nplan = function(view)\nreturn view.nothing\nend }",
           "pd.lua:3: a view has no field" },
@@ -460,6 +480,118 @@ TEST(host_reload_switches_and_carries_state)
     script_bundle(f.host, &info);
     CHECK_EQ(info.generation, 2);
     CHECK_EQ(info.reloads, 1);
+    close_host(&f);
+}
+
+/* ---- Parameters ---------------------------------------------------------------------------- */
+
+/* The two regions of the view are too large by the defaults; each parameter alone changes the plan. */
+TEST(host_params_reach_every_file_of_the_bundle)
+{
+    struct err e = { 0 };
+    struct fixture f = open_world("lua");
+    CHECK_OK(try_host(&f, "lua", false, "{\"split\":{\"max_bytes\":2147483648}}", &e), e);
+    struct pd_view view = busy_view();
+    CHECK_STR(plan(&f, &view).notes, "region 1: within max_bytes and max_ops"); /* split's own */
+    struct answer a = admin(&f, "policy.list", "{}");
+    CHECK_CONTAINS(a.text, "\"params\":{\"max_bytes\":2147483648,\"max_ops\":20000");
+    CHECK_CONTAINS(a.text, "\"params\":{\"proposals_max\":16}"); /* pd's, by default */
+    put_file(f.env, "lua/pd.lua",
+             "local split, values = require 'split', require 'lib.values'\n"
+             "return { api = 1, name = 'pd', version = '2', kind = 'placement', params = {\n"
+             "on = { type = 'boolean', default = true, doc = 'd' },\n"
+             "word = { type = 'string', default = 'x', doc = 'd' } },\n"
+             "init = function(params) return { on = params.on } end,\n"
+             "plan = function(_, params, state) return {}, { tostring(params.on), params.word,\n"
+             "tostring(state.on), tostring(values(split.params).max_bytes) } end }");
+    a = reload(&f);
+    CHECK_STR(a.text, "");
+    CHECK_STR(plan(&f, &view).notes, "true\nx\ntrue\n2147483648"); /* set again in the new bundle */
+    close_host(&f);
+
+    f = open_world("lua");
+    put_file(f.env, "lua/pd.lua",
+             "return { api = 1, name = 'pd', version = '2', kind = 'placement', params = {\n"
+             "on = { type = 'boolean', default = true, doc = 'd' },\n"
+             "word = { type = 'string', default = 'x', doc = 'd' } },\n"
+             "plan = function(_, params) return {}, { tostring(params.on), params.word } end }");
+    CHECK_OK(try_host(&f, "lua", false, "{\"pd\":{\"on\":false,\"word\":\"a\\nb\"}}", &e), e);
+    CHECK_STR(plan(&f, &view).notes, "false\na\nb");
+    close_host(&f);
+}
+
+/* The embedded scripts and the config are both the operator's, so a node says it at once. */
+TEST(host_params_that_do_not_fit_are_refused_by_name)
+{
+    static const struct {
+        const char *params, *error;
+    } cases[] = {
+        { "{\"pq\":{\"x\":1}}",
+          "policy.params.pq: there is no such policy among the scripts; there are pd, split" },
+        { "{\"admin\":{\"x\":1}}", "policy.params.admin: there is no such policy" },
+        { "{\"split\":{\"max_byte\":1}}",
+          "policy.params.split.max_byte: there is no such parameter; did you mean \"max_bytes\"?" },
+        { "{\"split\":{\"colour\":1}}",
+          "policy.params.split.colour: there is no such parameter; it has "
+          "max_bytes, max_ops, min_bytes" },
+        { "{\"pd\":{\"proposals_max\":1001}}",
+          "policy.params.pd.proposals_max: 1001 is not an integer from 1 to 1000 (proposals of one "
+          "plan)" },
+        { "{\"pd\":{\"proposals_max\":0}}", "0 is not an integer from 1 to 1000" },
+        { "{\"pd\":{\"proposals_max\":1.5}}", "1.5 is not an integer from 1 to 1000" },
+        { "{\"pd\":{\"proposals_max\":\"3\"}}", "the text \"3\" is not an integer" },
+        { "{\"pd\":{\"proposals_max\":true}}", "true is not an integer" },
+        { "{\"split\":{\"max_ops\":0}}", "0 is not a number, at least 1" },
+        { "{\"split\":{\"max_ops\":{\"a\":1}}}", "a table is not a number" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct err e = { 0 };
+        struct fixture f = open_world(NULL);
+        CHECK_EQ(try_host(&f, NULL, false, cases[i].params, &e), ERR_INVALID_ARGUMENT);
+        CHECK_CONTAINS(e.msg, cases[i].error);
+        close_host(&f);
+    }
+}
+
+TEST(host_params_are_checked_at_every_reload)
+{
+    struct err e = { 0 };
+    struct fixture f = open_world("lua");
+    CHECK_OK(try_host(&f, "lua", false, "{\"split\":{\"max_bytes\":2048}}", &e), e);
+    put_file(f.env, "lua/split.lua",
+             "return { api = 1, name = 'split', version = '2', kind = 'split', params = {},\n"
+             "decide = function() return nil, 'no' end }");
+    struct answer a = reload(&f);
+    CHECK_EQ(a.rc, ERR_INVALID_ARGUMENT);
+    CHECK_CONTAINS(a.text,
+                   "policy.params.split.max_bytes: there is no such parameter; it has none");
+    struct script_bundle_info info;
+    script_bundle(f.host, &info);
+    CHECK_EQ(info.generation, 1);
+    CHECK_STR(info.last_error, a.text);
+    close_host(&f);
+}
+
+/* A node that has data to serve does not stay down for its scripts, nor for what fits those alone. */
+TEST(host_params_of_broken_scripts_do_not_hold_up_the_node)
+{
+    struct err e = { 0 };
+    struct fixture f = open_world("lua");
+    put_file(f.env, "lua/split.lua", "return {");
+    CHECK_OK(
+        try_host(&f, "lua", false, "{\"split\":{\"max_bytes\":2147483648},\"mine\":{\"x\":1}}", &e),
+        e);
+    struct script_bundle_info info;
+    script_bundle(f.host, &info);
+    CHECK_STR(info.source, "embedded");
+    CHECK_CONTAINS(info.last_error, "split.lua:1:");
+    struct pd_view view = busy_view();
+    CHECK_EQ(plan(&f, &view).count, 1); /* the defaults */
+    close_host(&f);
+    f = open_world("lua");
+    put_file(f.env, "lua/split.lua", "return {");
+    CHECK_OK(try_host(&f, "lua", false, "{\"split\":{\"max_bytes\":2147483648}}", &e), e);
+    CHECK_EQ(plan(&f, &view).count, 0); /* they fit: they hold */
     close_host(&f);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "params.h"
 #include "sandbox.h"
 #include "u64.h"
 
@@ -214,7 +215,7 @@ static int ask(lua_State *L)
     script_bundle_push_policy(L);
     lua_getfield(L, 1, "plan");
     script_view_push(L);
-    script_bundle_push_params(L, 1);
+    script_params_push(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, "script.kept");
     lua_call(L, 3, 2);
     read_proposals(L, 2, p);

@@ -41,10 +41,15 @@ struct script_config {
     uint32_t sessions_max;
     struct script_door door;
     bool watch; /* reload when lua_dir changes */
+    /* What the node sets of the policies' parameters: a map, script (its file without .lua) -> name -> number, boolean
+     * or bytes. NULL: nothing. Taken over, also on failure. */
+    struct value *params;
 };
 
 struct script_host;
-/* Loads the first bundle; if lua_dir's is bad, falls back to the embedded one with an error in the log. */
+/* Loads the first bundle; if lua_dir's is bad, falls back to the embedded one with an error in the log (and to its
+ * defaults, if the parameters fit lua_dir's alone). Without lua_dir, parameters that do not fit are
+ * ERR_INVALID_ARGUMENT. */
 MUST_USE err_t script_host_open(struct env *env, struct logger *log,
                                 const struct script_config *config, struct script_host **ret,
                                 struct err *e);
