@@ -1,7 +1,7 @@
 /* Varints: seven bits a byte, the least significant first, the top bit says that more follow. */
 #include "base/codec.h"
 
-bool take_varint(struct bytes *in, uint64_t *ret)
+bool take_long_varint(struct bytes *in, uint64_t *ret)
 {
     uint64_t v = 0;
     size_t most = in->len < VARINT_MAX ? in->len : VARINT_MAX;
@@ -18,19 +18,4 @@ bool take_varint(struct bytes *in, uint64_t *ret)
         }
     }
     return false;
-}
-
-void put_varint(uint8_t **at, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *(*at)++ = (uint8_t)(v | 0x80);
-    *(*at)++ = (uint8_t)v;
-}
-
-size_t varint_size(uint64_t v)
-{
-    size_t n = 1;
-    while (v >>= 7)
-        n++;
-    return n;
 }

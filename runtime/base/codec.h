@@ -100,10 +100,27 @@ static inline MUST_USE bool take_bytes(struct bytes *in, size_t len, struct byte
 
 enum { VARINT_MAX = 10 }; /* bytes of the longest varint */
 
+MUST_USE bool take_long_varint(struct bytes *in, uint64_t *ret);
 /* Draws a base-128 varint as protobuf writes it. False: cut off, longer than 10 bytes, or above
  * 2^64 - 1. */
-MUST_USE bool take_varint(struct bytes *in, uint64_t *ret);
+static inline MUST_USE bool take_varint(struct bytes *in, uint64_t *ret)
+{
+    if (in->len == 0 || in->data[0] >= 0x80)
+        return take_long_varint(in, ret);
+    *ret = *in->data++; /* most are of one byte: tags, lengths, flags */
+    in->len--;
+    return true;
+}
 /* Writes the shortest varint of `v`: at most VARINT_MAX bytes. */
-void put_varint(uint8_t **at, uint64_t v);
-/* How many bytes put_varint() writes. */
-size_t varint_size(uint64_t v);
+static inline void put_varint(uint8_t **at, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        *(*at)++ = (uint8_t)(v | 0x80);
+    *(*at)++ = (uint8_t)v;
+}
+/* How many bytes put_varint() writes: seven bits in each. */
+static inline size_t varint_size(uint64_t v)
+{
+    unsigned bits = 64 - (unsigned)__builtin_clzll(v | 1);
+    return (bits + 6) / 7;
+}

@@ -342,32 +342,41 @@ static err_t read_snap(struct bytes in, struct raft_snap *ret, struct bytes *dat
     return ERR_OK;
 }
 
-/* Walks a message for its numbers, its snapshot (NULL: none) and the count of its entries. */
-static err_t read_numbers(struct bytes in, uint64_t v[NUMBERS], struct bytes *snap,
-                          uint64_t *entries, struct err *e)
+/* What one walk over a message finds, before anything is believed. */
+struct found {
+    uint64_t v[NUMBERS];
+    uint64_t entries;         /* how many */
+    struct bytes first, snap; /* from the first entry on; NULL: none */
+};
+
+static err_t walk(struct bytes in, struct found *found, struct err *e)
 {
     struct pb_field f;
+    struct bytes at = in;
     err_t rc;
-    while ((rc = next_field(&in, NUMBERS, 1u << ENTRIES | 1u << SNAPSHOT, &f, e)) == ERR_OK) {
+    for (; (rc = next_field(&in, NUMBERS, 1u << ENTRIES | 1u << SNAPSHOT, &f, e)) == ERR_OK;
+         at = in) {
         if (f.number == ENTRIES) {
-            ++*entries;
+            if (found->entries++ == 0)
+                found->first = at;
         } else if (f.number == SNAPSHOT) {
-            if (snap->data != NULL)
+            if (found->snap.data != NULL)
                 return MALFORMED(e, "a message with two snapshots");
-            *snap = f.bytes;
+            found->snap = f.bytes;
         } else if (f.number < NUMBERS) {
-            v[f.number] = f.value;
+            found->v[f.number] = f.value;
         }
     }
-    v[TYPE] &= UINT32_MAX; /* as protobuf reads an uint32, and a bool */
-    v[REJECT] = v[REJECT] != 0;
-    v[FORCED] = v[FORCED] != 0;
+    found->v[TYPE] &= UINT32_MAX; /* as protobuf reads an uint32, and a bool */
+    found->v[REJECT] = found->v[REJECT] != 0;
+    found->v[FORCED] = found->v[FORCED] != 0;
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-static err_t check_numbers(const uint64_t v[NUMBERS], bool has_snap, uint64_t entries,
-                           struct err *e)
+static err_t check_numbers(const struct found *found, struct err *e)
 {
+    const uint64_t *v = found->v, entries = found->entries;
+    bool has_snap = found->snap.data != NULL;
     if (v[TYPE] == 0 || v[TYPE] >= TYPES)
         return MALFORMED(e, "a message of type %llu", (unsigned long long)v[TYPE]);
     if (v[REGION] == 0 || v[FROM] == RAFT_NONE || v[TO] == RAFT_NONE)
@@ -416,11 +425,11 @@ static err_t read_entries(struct region_batch_reader *r, struct bytes in, struct
 static err_t read_message(struct region_batch_reader *r, struct bytes in,
                           struct region_message *ret, struct err *e)
 {
-    uint64_t v[NUMBERS] = { 0 }, entries = 0;
-    struct bytes snap = { 0 };
-    err_t rc = read_numbers(in, v, &snap, &entries, e);
+    struct found found = { .entries = 0 };
+    const uint64_t *v = found.v;
+    err_t rc = walk(in, &found, e);
     if (rc == ERR_OK)
-        rc = check_numbers(v, snap.data != NULL, entries, e);
+        rc = check_numbers(&found, e);
     if (rc != ERR_OK)
         return rc;
     struct region_message m = {
@@ -439,12 +448,12 @@ static err_t read_message(struct region_batch_reader *r, struct bytes in,
                   .hint = v[HINT],
                   .commit_term = v[COMMIT_TERM],
                   .ctx = v[CTX],
-                  .nents = (uint32_t)entries },
+                  .nents = (uint32_t)found.entries },
     };
-    if (entries > 0)
-        rc = read_entries(r, in, &m.raft, e);
-    if (rc == ERR_OK && snap.data != NULL) {
-        rc = read_snap(snap, &r->snap, &m.snap_data, e);
+    if (found.entries > 0)
+        rc = read_entries(r, found.first, &m.raft, e);
+    if (rc == ERR_OK && found.snap.data != NULL) {
+        rc = read_snap(found.snap, &r->snap, &m.snap_data, e);
         m.raft.snap = &r->snap;
     }
     if (rc == ERR_OK)
