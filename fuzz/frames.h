@@ -3,6 +3,7 @@
 
 #include "base/codec.h"
 #include "base/crc32c.h"
+#include "base/pb.h"
 #include "fuzz.h"
 #include "net/frame.h"
 #include "net/method.h"
@@ -18,6 +19,24 @@ static inline void frames_hello(struct buf *out)
                                .request_id = FRAMES_HELLO_ID,
                                .body = { body, sizeof body } };
     FUZZ_CHECK(net_frame_append(out, &hello) == ERR_OK);
+}
+
+/* As a store of that cluster says it. */
+static inline void frames_hello_of_store(struct buf *out, struct bytes cluster, uint64_t store,
+                                         uint64_t incarnation)
+{
+    struct buf body = { 0 };
+    pb_append_u64(&body, 1, 1);
+    pb_append_u64(&body, 2, 1);
+    pb_append_bytes(&body, 3, cluster);
+    pb_append_u64(&body, 6, store);
+    pb_append_fixed64(&body, 7, incarnation);
+    struct net_frame hello = { .kind = NET_FRAME_REQUEST,
+                               .method = NET_HELLO,
+                               .request_id = FRAMES_HELLO_ID,
+                               .body = buf_bytes(&body) };
+    FUZZ_CHECK(net_frame_append(out, &hello) == ERR_OK);
+    buf_free(&body);
 }
 
 /* Puts checksums right, so that the checks behind them are reached; stops at what is no frame. */

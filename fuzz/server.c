@@ -1,6 +1,7 @@
 /* The server's side of the wire against one peer that sends the input. The first byte says how:
  *
  *   1  the peer says hello first       2  checksums are put right       4  calls are answered late
+ *   8  its hello says that it is a store of the cluster
  *
  * Whatever comes, the server answers whole frames or closes; once the peer is gone and the calls
  * are answered, nothing is counted any more. Bytes travel in small pieces through the simulated
@@ -11,11 +12,14 @@
 #include "peer.h"
 #include "sim_world/world.h"
 
-enum { ECHO = 0x7001, LATER = 0x7002, HELD_MAX = 64, MS = 1000000 };
+enum { ECHO = 0x7001, LATER = 0x7002, HELD_MAX = 64, STORE = 9, INCARNATION = 77, MS = 1000000 };
+
+static const char cluster[] = "0123456789abcdef";
 
 /* ---- The server ------------------------------------------------------------------------------ */
 
 struct side {
+    uint64_t pushes;
     struct net_call *held[HELD_MAX];
     size_t held_count;
 };
@@ -33,6 +37,17 @@ static void later(void *user, struct net_call *call)
         net_call_busy(call, 5, "enough");
     else
         s->held[s->held_count++] = call;
+}
+
+/* Some pushes are not understood. */
+static err_t take_push(void *user, uint64_t store, uint64_t incarnation, uint16_t method,
+                       struct bytes body)
+{
+    struct side *s = user;
+    (void)incarnation;
+    FUZZ_CHECK(store != 0 && store != 7); /* the input may say a hello of its own */
+    s->pushes++;
+    return method % 7 == 6 || (body.len > 0 && body.data[0] == 0xff) ? ERR_CORRUPTION : ERR_OK;
 }
 
 static void answer_held(struct side *s)
@@ -61,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     if (len == 0)
         return 0;
-    bool hello = data[0] & 1, late = data[0] & 4;
+    bool hello = data[0] & 1, late = data[0] & 4, store = data[0] & 8;
     struct err e = { 0 };
     struct side side = { .held_count = 0 };
     struct sim_world *world = sim_world_new(len, NULL);
@@ -83,15 +98,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                     .slow_ms = 3000 },
         .handlers = handlers,
         .handler_count = 2,
-        .cluster_id = { (const uint8_t *)"0123456789abcdef", 16 },
+        .cluster_id = { (const uint8_t *)cluster, 16 },
         .node_id = 7,
         .identity = "flotilla/fuzz",
+        .push = take_push,
+        .push_user = &side,
     };
     struct net_server *server = NULL;
     FUZZ_CHECK(net_server_open(env, NULL, &config, &server, &e) == ERR_OK);
 
     struct peer *p = peer_new();
-    if (hello)
+    if (hello && store)
+        frames_hello_of_store(&p->out, config.cluster_id, STORE, INCARNATION);
+    else if (hello)
         frames_hello(&p->out);
     size_t from = p->out.len;
     FUZZ_CHECK(buf_append(&p->out, bytes_from(data + 1, len - 1)) == ERR_OK);
@@ -113,6 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
     struct net_stats stats;
     net_server_stats(server, &stats);
+    FUZZ_CHECK(stats.pushes == side.pushes && (side.pushes == 0 || !hello || store));
     FUZZ_CHECK(stats.accepted == 1 && stats.connections == 0);
     FUZZ_CHECK(stats.inflight == 0 && stats.inflight_bytes == 0 && stats.replies <= stats.requests);
     net_server_close(server);

@@ -114,6 +114,28 @@ static void answer(struct net_conn *c, uint64_t id, err_t rc, const char *why)
     net_out_frame_owned(c, &f, &body);
 }
 
+/* The connection is a store's from now on, and the only one: what an older one still has in its buffers would come
+ * behind what is newer. */
+static void become_store(struct net_conn *c, const struct hello *h)
+{
+    struct net_conn *older;
+    do {
+        older = NULL;
+        list_for_each(node, &c->server->conns) {
+            struct net_conn *at = container_of(node, struct net_conn, link);
+            if (at->store == h->node_id && at->state == NET_CONN_OPEN)
+                older = at;
+        }
+        if (older != NULL) {
+            logger_info(c->server->log, "a store connects anew; its older connection ends",
+                        logger_each(logger_u64("store", h->node_id)));
+            net_conn_close(older); /* may call back: look again */
+        }
+    } while (older != NULL);
+    c->store = h->node_id;
+    c->incarnation = h->incarnation;
+}
+
 void net_hello_handle(struct net_conn *c, const struct net_frame *f)
 {
     struct net_server *s = c->server;
@@ -135,8 +157,8 @@ void net_hello_handle(struct net_conn *c, const struct net_frame *f)
     if (rc == ERR_OK) {
         if (c->state == NET_CONN_HELLO)
             c->state = NET_CONN_OPEN;
-        c->store = h.node_id;
-        c->incarnation = h.incarnation;
+        if (h.node_id != 0)
+            become_store(c, &h);
         return;
     }
     s->stats.refused++;

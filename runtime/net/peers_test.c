@@ -1,59 +1,6 @@
 /* Stores that talk to each other in the simulated world: every machine has its clock, links break and heal, and time
- * is virtual. What needs real sockets is in peers_uv_test.c. */
-#include "peers_fixture.inc"
-#include "sim_world/world.h"
-
-static const uint64_t ms = 1000000, second = 1000000000;
-static struct sim_world *worlds[NODES + 1];
-static struct node nodes[NODES + 1], *const a = &nodes[1], *const b = &nodes[2];
-static unsigned count;
-
-static void turn(void)
-{
-    CHECK(sim_world_turn(worlds[1]));
-}
-
-static struct env *the_env(void)
-{
-    return sim_world_env(worlds[1]);
-}
-
-static void run(uint64_t ns)
-{
-    sim_world_run_for(worlds[1], ns);
-}
-
-/* `n` machines with a store on each. */
-static void begin(uint64_t seed, unsigned n)
-{
-    count = n;
-    for (unsigned i = 1; i <= n; i++) {
-        worlds[i] = i == 1 ? sim_world_new(seed, NULL) : sim_world_beside(worlds[1], NULL);
-        node_open(&nodes[i], sim_world_env(worlds[i]), i);
-    }
-}
-
-static void finish(void)
-{
-    for (unsigned i = 1; i <= count; i++)
-        node_close(&nodes[i]);
-    for (unsigned i = count; i >= 1; i--)
-        sim_world_close(worlds[i]);
-}
-
-static void change_net(void (*how)(struct sim_net *net))
-{
-    struct sim_net net = sim_world_net_default();
-    how(&net);
-    sim_world_set_net(worlds[1], &net);
-}
-
-static void patient_limits(struct net_peers_limits limits)
-{
-    net_peers_close(a->peers);
-    reach(a, NULL, limits);
-    meet(a, b);
-}
+ * is virtual. Calls are in peers_call_test.c; what needs real sockets is in peers_uv_test.c. */
+#include "peers_sim.inc"
 
 /* ---- Messages ----------------------------------------------------------------------------------------------- */
 
@@ -97,10 +44,6 @@ TEST(peers_connect_on_demand_alone)
     WAIT(b->got[1].count == 1);
     finish();
 }
-
-static unsigned reads;
-static struct env_stream *deaf_streams[64];
-static unsigned deaf_count;
 
 /* Not there: told once, tried again in growing pauses, and heard as soon as it is there. */
 TEST(peers_unreachable_is_told_once_until_a_message_has_left)
@@ -150,11 +93,6 @@ TEST(peers_come_back_by_themselves)
     finish();
 }
 
-static void resets(struct sim_net *net)
-{
-    net->reset_per_million = 3000;
-}
-
 /* Streams break at any segment, also in the middle of a hello: what comes, comes in order and once; what is lost is
  * told; every call ends once, and what ended as not sent was never seen. */
 TEST(peers_survive_resets_at_any_time)
@@ -166,7 +104,9 @@ TEST(peers_survive_resets_at_any_time)
         struct prng p;
         prng_seed(&p, seed);
         begin(seed, 2);
-        change_net(resets);
+        struct sim_net net = sim_world_net_default();
+        net.reset_per_million = 3000;
+        sim_world_set_net(worlds[1], &net);
         meet(a, b);
         meet(b, a);
         for (unsigned i = 0; i < CALLS; i++) {
@@ -218,7 +158,7 @@ TEST(peers_messages_have_limits_by_count_and_bytes)
     };
     for (size_t i = 0; i < 2; i++) {
         begin(20 + i, 2);
-        patient_limits(rows[i]);
+        with_limits(rows[i]);
         send_to(a, 2, 10);
         WAIT(b->got[1].count == 1);
         sim_world_cut_link(worlds[1], worlds[2], true);
@@ -252,7 +192,7 @@ TEST(peers_messages_have_limits_by_count_and_bytes)
 TEST(peers_messages_wait_for_a_connection)
 {
     begin(22, 2);
-    patient_limits((struct net_peers_limits){ .messages_max = 20 });
+    with_limits((struct net_peers_limits){ .messages_max = 20 });
     for (unsigned k = 0; k < 25; k++)
         send_to(a, 2, 100);
     CHECK_EQ(status_of(a, 2).messages, 20);
@@ -351,6 +291,9 @@ TEST(peers_refuse_what_is_no_store)
 /* ---- One that does not read, or does not speak ---------------------------------------------------------------- */
 
 static uint8_t deaf_room[65536];
+static unsigned reads;
+static struct env_stream *deaf_streams[64];
+static unsigned deaf_count;
 
 static struct env_room deaf_read_room(void *user, size_t suggested)
 {
@@ -375,44 +318,104 @@ static void hello_written(struct env_write *write, err_t rc)
     free(write);
 }
 
+struct deaf {
+    bool reading;
+    const char *head; /* of its hello, before the cluster id */
+    size_t head_len;
+    const uint8_t *cluster;
+    struct buf wire;
+};
+
 /* Takes the connection and answers hello, without having read it; then it reads, or not, and says nothing. */
 static void deaf_accept(void *user, struct env_stream *stream)
 {
     static const struct env_stream_ops ops = { deaf_read_room, deaf_read, deaf_closed };
-    static struct buf wire;
-    bool *reading = user;
+    struct deaf *d = user;
     struct buf body = { 0 };
-    uint8_t hello[] = { 0x0a, 0, 0x10, 1, 0x1a, 16 };
     struct env_write *write = calloc(1, sizeof *write);
-    CHECK_EQ(buf_append(&body, bytes_from(hello, sizeof hello)), ERR_OK);
-    CHECK_EQ(buf_append(&body, bytes_from(cluster_ours, 16)), ERR_OK);
+    CHECK_EQ(buf_append(&body, bytes_from(d->head, d->head_len)), ERR_OK);
+    CHECK_EQ(buf_append(&body, bytes_from(d->cluster, 16)), ERR_OK);
     CHECK_EQ(buf_append(&body, bytes_from("\x20\x02\x38\xff\xff\xff\x07", 7)), ERR_OK);
-    buf_free(&wire);
-    CHECK_EQ(net_frame_append(&wire, &(struct net_frame){ .kind = NET_FRAME_RESPONSE,
-                                                          .method = NET_HELLO,
-                                                          .body = buf_bytes(&body) }),
+    buf_free(&d->wire);
+    CHECK_EQ(net_frame_append(&d->wire, &(struct net_frame){ .kind = NET_FRAME_RESPONSE,
+                                                             .method = NET_HELLO,
+                                                             .body = buf_bytes(&body) }),
              ERR_OK);
     buf_free(&body);
     CHECK(deaf_count < 64);
     deaf_streams[deaf_count++] = stream;
     env_stream_start(stream, &ops, NULL);
-    if (!*reading)
+    if (!d->reading)
         env_stream_pause(stream);
-    struct bytes iov = buf_bytes(&wire);
+    struct bytes iov = buf_bytes(&d->wire);
     write->done = hello_written;
     env_stream_write(stream, &iov, 1, write);
+}
+
+static struct deaf deaf_peer(bool reading)
+{
+    return (struct deaf){
+        .reading = reading, .head = "\x0a\0\x10\x01\x1a\x10", .head_len = 6, .cluster = cluster_ours
+    };
+}
+
+static struct env_listener *deaf_listen(struct deaf *d)
+{
+    struct env_listener *listener;
+    struct err e = { 0 };
+    deaf_count = reads = 0;
+    CHECK_OK(env_listen(b->env, "127.0.0.1:0", deaf_accept, d, &listener, &e), e);
+    net_peers_set(a->peers, 2, env_listener_address(listener));
+    return listener;
+}
+
+static void deaf_end(struct deaf *d, struct env_listener *listener)
+{
+    for (unsigned i = 0; i < deaf_count; i++)
+        env_stream_close(deaf_streams[i]);
+    env_listener_close(listener);
+    finish();
+    buf_free(&d->wire);
+}
+
+/* Whatever it is that answers there: nothing but hello was said to it. */
+TEST(peers_look_closely_at_hello)
+{
+    static const struct {
+        const char *head;
+        size_t len;
+        const uint8_t *cluster;
+        const char *why;
+    } rows[] = {
+        { "\x0a\0\x10\x01\x1a\x10", 6, cluster_other, "a node of another cluster" },
+        { "\x0a\0\x10\x02\x1a\x10", 6, cluster_ours, "it speaks protocol 2" },
+        { "\x10\x01\x1a\x10", 4, cluster_ours, "something else" },             /* no status */
+        { "\x0a\0\x0a\0\x10\x01\x1a\x10", 8, cluster_ours, "something else" }, /* two */
+        { "\x0a\x02\x08\x0d\x10\x01\x1a\x10", 8, cluster_ours, "it refuses us" },
+        { "\x0a\0\x10\x01\x1a\x70", 6, cluster_ours, "something else" }, /* cut off */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        begin(36, 2);
+        struct deaf d = deaf_peer(true);
+        d.head = rows[i].head;
+        d.head_len = rows[i].len;
+        d.cluster = rows[i].cluster;
+        struct env_listener *listener = deaf_listen(&d);
+        send_to(a, 2, 10);
+        WAIT(status_of(a, 2).lost > 0);
+        CHECK_CONTAINS(status_of(a, 2).why, rows[i].why);
+        CHECK_EQ(status_of(a, 2).sent, 0);
+        deaf_end(&d, listener);
+    }
 }
 
 /* A slow reader and a mute one are given up after silent_ms, not before, and tried again. */
 static void check_silent(bool reading)
 {
-    struct env_listener *listener;
-    struct err e = { 0 };
     struct ask q;
     begin(40 + reading, 2);
-    CHECK_OK(env_listen(b->env, "127.0.0.1:0", deaf_accept, &reading, &listener, &e), e);
-    deaf_count = reads = 0;
-    net_peers_set(a->peers, 2, env_listener_address(listener));
+    struct deaf d = deaf_peer(reading);
+    struct env_listener *listener = deaf_listen(&d);
     ask(&q, a, 2, ECHO, BYTES("anybody?"), UINT64_MAX);
     WAIT(is_ready(a, 2));
     for (unsigned i = 0; i < 95; i++) {
@@ -430,10 +433,7 @@ static void check_silent(bool reading)
     CHECK_EQ(a->unreachable[2], 1);
     WAIT(is_ready(a, 2));
     CHECK_EQ(deaf_count, 2);
-    for (unsigned i = 0; i < deaf_count; i++)
-        env_stream_close(deaf_streams[i]);
-    env_listener_close(listener);
-    finish();
+    deaf_end(&d, listener);
 }
 
 TEST(peers_give_up_one_that_does_not_read)
@@ -578,212 +578,6 @@ TEST(peers_an_address_that_is_none)
     CHECK(q.done && a->unreachable[2] == 1);
     CHECK_EQ(q.rc, ERR_UNAVAILABLE);
     CHECK_CONTAINS(status_of(a, 2).why, "nowhere");
-    finish();
-}
-
-/* ---- Calls -------------------------------------------------------------------------------------------------- */
-
-TEST(peers_calls_are_answered_in_any_order)
-{
-    enum { CALLS = 60 };
-    static struct ask asks[CALLS];
-    struct prng p;
-    prng_seed(&p, 70);
-    begin(70, 2);
-    meet(a, b);
-    for (uint64_t i = 0; i < CALLS; i++)
-        ask(&asks[i], a, 2, LATER, bytes_from(&i, 8), UINT64_MAX);
-    WAIT(b->held_count == CALLS);
-    CHECK_EQ(status_of(a, 2).calls, CALLS);
-    while (b->held_count > 0) {
-        size_t k = prng_below(&p, b->held_count);
-        net_call_reply_bytes(b->held[k], net_call_body(b->held[k]));
-        b->held[k] = b->held[--b->held_count];
-    }
-    for (uint64_t i = 0; i < CALLS; i++) {
-        WAIT(asks[i].done);
-        CHECK_EQ(asks[i].rc, ERR_OK);
-        CHECK_BYTES(buf_bytes(&asks[i].body), bytes_from(&i, 8));
-        buf_free(&asks[i].body);
-    }
-    CHECK_EQ(status_of(a, 2).calls, 0);
-    finish();
-}
-
-TEST(peers_large_calls_and_answers)
-{
-    struct ask up, down;
-    begin(71, 2);
-    meet(a, b);
-    uint8_t *much = malloc(5 << 20), four[4];
-    memset(much, 'u', 5 << 20);
-    store_u32(four, 7 << 20);
-    ask(&up, a, 2, ECHO, bytes_from(much, 5 << 20), UINT64_MAX);
-    memset(much, 'x', 5 << 20); /* it was copied */
-    ask(&down, a, 2, BIG, bytes_from(four, 4), UINT64_MAX);
-    WAIT(up.done && down.done);
-    CHECK(up.rc == ERR_OK && down.rc == ERR_OK);
-    CHECK(up.body.len == 5 << 20 && up.body.data[0] == 'u' && up.body.data[up.body.len - 1] == 'u');
-    CHECK(down.body.len == 7 << 20 && down.body.data[0] == 'b');
-    free(much);
-    buf_free(&up.body);
-    buf_free(&down.body);
-    finish();
-}
-
-TEST(peers_deadlines)
-{
-    struct ask sent, unsent, over, fine;
-    begin(72, 2);
-    meet(a, b);
-    ask(&fine, a, 2, ECHO, BYTES("x"), second);
-    WAIT(fine.done);
-    CHECK_EQ(fine.rc, ERR_OK);
-    buf_free(&fine.body);
-    ask(&sent, a, 2, LATER, BYTES("x"), 50 * ms);
-    WAIT(b->held_count == 1);
-    uint64_t left = net_call_deadline(b->held[0]) - env_now(b->env); /* it travels */
-    CHECK(left > 40 * ms && left <= 51 * ms);
-    run(45 * ms);
-    CHECK(!sent.done);
-    run(6 * ms);
-    CHECK(sent.done);
-    CHECK_EQ(sent.rc, ERR_UNDETERMINED);
-    answer_held(b); /* too late: nobody minds */
-    run(ms);
-    CHECK(is_ready(a, 2));
-    sim_world_cut_link(worlds[1], worlds[2], true);
-    for (unsigned i = 0; i < 20; i++)
-        send_to(a, 2, 100000); /* the window is full */
-    ask(&unsent, a, 2, ECHO, BYTES("x"), 50 * ms);
-    ask(&over, a, 2, ECHO, BYTES("x"), 0);
-    run(ms);
-    CHECK_EQ(over.rc, ERR_DEADLINE_EXCEEDED);
-    run(60 * ms);
-    CHECK(unsent.done && over.done);
-    CHECK_EQ(unsent.rc, ERR_DEADLINE_EXCEEDED);
-    sim_world_cut_link(worlds[1], worlds[2], false);
-    WAIT(status_of(a, 2).messages == 0);
-    run(second);
-    CHECK_EQ(b->handled, 2); /* what was not sent by then is never sent */
-    finish();
-}
-
-TEST(peers_cancel)
-{
-    struct ask sent, unsent, over;
-    begin(73, 2);
-    meet(a, b);
-    ask(&unsent, a, 2, ECHO, BYTES("x"), second);
-    CHECK(!net_peers_cancel(&unsent.call)); /* it waits for a connection */
-    ask(&sent, a, 2, LATER, BYTES("x"), second);
-    WAIT(b->held_count == 1);
-    CHECK(net_peers_cancel(&sent.call));
-    WAIT(b->cancelled == 1); /* the other side is told */
-    answer_held(b);
-    ask(&over, a, 3, ECHO, BYTES("x"), second); /* refused, and not told yet */
-    CHECK(!net_peers_cancel(&over.call));
-    run(2 * second);
-    CHECK(!sent.done && !unsent.done && !over.done);
-    CHECK_EQ(b->handled, 1);
-    CHECK_EQ(status_of(a, 2).calls, 0);
-    finish();
-}
-
-TEST(peers_calls_have_limits)
-{
-    struct ask asks[6], large, far;
-    begin(74, 2);
-    patient_limits((struct net_peers_limits){ .calls_max = 4, .call_bytes_max = 1000 });
-    uint8_t body[1001] = { 0xff, 0xff };
-    ask(&large, a, 2, ECHO, bytes_from(body, 1001), UINT64_MAX);
-    ask(&asks[0], a, 2, LATER, bytes_from(body, 999), UINT64_MAX);
-    ask(&asks[1], a, 2, LATER, bytes_from(body, 2), UINT64_MAX); /* the first has not left */
-    run(second);
-    CHECK(large.done && asks[1].done && !asks[0].done);
-    CHECK(large.rc == ERR_SERVER_IS_BUSY && asks[1].rc == ERR_SERVER_IS_BUSY);
-    for (unsigned i = 2; i < 6; i++)
-        ask(&asks[i], a, 2, LATER, BYTES("x"), UINT64_MAX);
-    run(second);
-    CHECK(asks[5].done && !asks[4].done);
-    CHECK_EQ(asks[5].rc, ERR_SERVER_IS_BUSY);
-    answer_held(b);
-    run(second);
-    CHECK(asks[0].done && asks[2].done && asks[3].done && asks[4].done);
-    for (unsigned i = 0; i < 6; i++)
-        buf_free(&asks[i].body);
-    uint8_t *huge = calloc(1, NET_FRAME_MAX);
-    ask(&far, a, 2, ECHO, bytes_from(huge, NET_FRAME_MAX - NET_FRAME_HEADER + 1), UINT64_MAX);
-    run(ms);
-    CHECK_EQ(far.rc, ERR_TOO_LARGE);
-    free(huge);
-    finish();
-}
-
-/* A node that stops says that it will not do what it has not answered: that is no doubt. */
-static void never_mind(void *user)
-{
-    (void)user;
-}
-
-TEST(peers_know_what_a_stopping_store_will_not_do)
-{
-    struct ask early, late;
-    begin(75, 2);
-    meet(a, b);
-    ask(&early, a, 2, LATER, BYTES("x"), UINT64_MAX);
-    WAIT(b->held_count == 1);
-    net_server_drain(b->server, never_mind, NULL);
-    answer_held(b);
-    WAIT(early.done);
-    CHECK_EQ(early.rc, ERR_OK);
-    buf_free(&early.body);
-    sim_world_cut_link(worlds[1], worlds[2], true);
-    ask(&late, a, 2, ECHO, BYTES("x"), UINT64_MAX); /* on its way when the node parts */
-    run(ms);
-    net_server_part(b->server);
-    run(10 * ms);
-    CHECK(late.done);
-    CHECK_EQ(late.rc, ERR_UNAVAILABLE);
-    CHECK_CONTAINS(status_of(a, 2).why, "the node is stopping");
-    sim_world_cut_link(worlds[1], worlds[2], false);
-    finish();
-}
-
-/* `done` may do anything: ask again, or forget the very store. */
-struct again {
-    struct net_peer_call call;
-    unsigned left;
-    bool removes;
-};
-
-static void ask_again(struct net_peer_call *call, err_t rc, struct bytes body)
-{
-    struct again *g = container_of(call, struct again, call);
-    (void)rc, (void)body;
-    if (g->left-- > 1) {
-        call->body = BYTES("again");
-        net_peers_call(a->peers, 2, call);
-    } else if (g->removes) {
-        net_peers_remove(a->peers, 2);
-    }
-}
-
-TEST(peers_done_may_do_anything)
-{
-    struct again g[3] = { { .left = 5 }, { .left = 3, .removes = true }, { .left = 100 } };
-    begin(76, 2);
-    meet(a, b);
-    for (unsigned i = 0; i < 3; i++) {
-        g[i].call.method = ECHO;
-        g[i].call.body = BYTES("first");
-        g[i].call.deadline = UINT64_MAX;
-        g[i].call.done = ask_again;
-        net_peers_call(a->peers, 2, &g[i].call);
-    }
-    run(second);
-    for (unsigned i = 0; i < 3; i++)
-        CHECK_EQ(g[i].left, 0);
     finish();
 }
 

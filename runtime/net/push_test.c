@@ -148,6 +148,33 @@ TEST(net_server_believes_no_half_store)
     finish();
 }
 
+/* Half of a connection may live on after its other end is gone, with messages in its buffers. */
+TEST(net_server_knows_a_store_by_its_last_connection)
+{
+    begin(8, limits_small());
+    struct peer old, other, new;
+    greet_as_store(&old, 9);
+    greet_as_store(&other, 10);
+    peer_request(&old, LATER, 1, BYTES("x"));
+    WAIT(f->held_count == 1);
+    greet_as_store(&new, 9);
+    push(&old, NET_RAFT, BYTES("late"));
+    push(&new, NET_RAFT, BYTES("new"));
+    push(&other, NET_RAFT, BYTES("other"));
+    WAIT(old.ended);
+    WAIT(f->pushes == 2);
+    seconds(1);
+    CHECK_EQ(f->pushes, 2);
+    CHECK_EQ(f->cancelled, 1);
+    CHECK(!other.ended && !new.ended);
+    answer_held(f);
+    CHECK_EQ(stats_of(f).connections, 2);
+    peer_end(&old);
+    peer_end(&other);
+    peer_end(&new);
+    finish();
+}
+
 /* Row 004-40. */
 TEST(net_server_keeps_internal_methods_from_clients)
 {

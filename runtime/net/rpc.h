@@ -4,7 +4,8 @@
  *                                                                           |  later, in any order
  *   bytes <- frames of this turn, one write per connection  <------ net_call_reply
  *
- * A connection whose hello says that it is a store of this cluster may send pushes: messages without an answer. Such a
+ * A connection whose hello says that it is a store of this cluster may send pushes: messages without an answer. A store
+ * has one connection, the last; an older one is ended, so that nothing old comes behind what is new. Such a
  * connection is read from also while it has inflight_max requests: a busy gateway must not silence its heartbeats.
  *
  * A handler gets a call, keeps it as long as it likes, and answers it exactly once. The call keeps the slab of its
