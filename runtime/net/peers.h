@@ -85,7 +85,8 @@ struct net_peer_call {
     uint16_t method;
     struct bytes body; /* copied by net_peers_call() */
     uint64_t deadline; /* env_now() at which nobody waits any more; UINT64_MAX: never. It travels */
-    /* ERR_OK: `body` is the response message, whatever Status it has (borrowed until this returns). Else nothing came,
+    /* It may call anything here but net_peers_close().
+     * ERR_OK: `body` is the response message, whatever Status it has (borrowed until this returns). Else nothing came,
      * and `body` is empty:
      *   UNAVAILABLE        not sent as a whole: nothing was done, nor will be. Also: the store is not set, or has told
      *                      that it stops and did not do it
