@@ -81,6 +81,9 @@ return {
     background_jobs = 3,
     -- With less free space than this, writes answer DISK_FULL; reads and deletes go on.
     disk_reserve_percent = 5,
+    -- The length of the file BALLAST, which holds room in reserve: remove it when the disk is full. At most 1 % of the
+    -- disk; made at a start with room. 0: none.
+    ballast_bytes = '64MiB',
   },
 
   -- What one client, and all of them together, may ask of the node.

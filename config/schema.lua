@@ -82,6 +82,8 @@ return {
       doc = 'Flushes and compactions of RocksDB at the same time.' },
     { name = 'disk_reserve_percent', type = 'integer', default = 5, min = 0, max = 50,
       doc = 'With less free space than this, writes answer DISK_FULL; reads and deletes go on.' },
+    { name = 'ballast_bytes', type = 'size', default = '64MiB', min = 0, max = '1TiB',
+      doc = 'Of the file BALLAST, to be removed when the disk is full; at most 1 % of the disk. 0: none.' },
   } },
 
   { name = 'limits', type = 'table', doc = 'What one client, and all of them together, may ask of the node.', options = {

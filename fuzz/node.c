@@ -183,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     config.http.address[0] = '\0';
     config.storage.segment_bytes = 256 << 10;
     config.storage.spare_segments = 1;
+    config.storage.ballast_bytes = 0;
     config.init.store_id = 1;
     struct node_options options = { .env = sim_world_env(machine),
                                     .engine = &engine_mem,

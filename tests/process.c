@@ -83,6 +83,7 @@ bool process_serve(int argc, char **argv, int *code)
     c.http.address[0] = 0;
     snprintf(c.log.level, sizeof c.log.level, "warn");
     c.storage.segment_bytes = 4 << 20; /* so that rounds roll over and free segments */
+    c.storage.ballast_bytes = 1 << 20;
     for (int i = 3; i < argc; i++)
         set_option(&c, argv[i]);
     *code = strcmp(argv[1], "init") == 0 ? node_init_main(&c, stdout) : node_main(&c, stdout);

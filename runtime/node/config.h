@@ -79,6 +79,7 @@ struct node_config {
         uint32_t spare_segments;       /* kept zero-filled ahead */
         uint32_t background_jobs;      /* of RocksDB; at least 3 */
         uint32_t disk_reserve_percent; /* free space below which writes answer DISK_FULL */
+        uint64_t ballast_bytes;        /* of the file BALLAST; 0: none */
     } storage;
 
     struct {

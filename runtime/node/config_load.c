@@ -46,6 +46,7 @@ static const struct field fields[] = {
     FIELD(U32, storage.spare_segments),
     FIELD(U32, storage.background_jobs),
     FIELD(U32, storage.disk_reserve_percent),
+    FIELD(U64, storage.ballast_bytes),
     FIELD(U32, limits.frame_max),
     FIELD(U32, limits.connections_max),
     FIELD(U32, limits.inflight_max),

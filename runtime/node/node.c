@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ballast.h"
 #include "base/container.h"
 #include "node/config_load.h"
 
@@ -361,6 +362,8 @@ static err_t open_all(struct node *n, enum node_exit *code, struct err *e)
         *code = exit_of_store(rc);
         return err_wrap(e, rc, "could not open the store in \"%s\"", n->config.data_dir);
     }
+    node_ballast_keep(n->env, n->log, n->config.data_dir, n->config.storage.ballast_bytes,
+                      n->config.storage.disk_reserve_percent);
     make_handlers(n);
     if ((rc = open_server(n, e)) != ERR_OK) {
         *code = exit_of_address(rc);

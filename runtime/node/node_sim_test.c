@@ -430,6 +430,7 @@ static struct run *run_new(uint64_t seed)
     strcpy(r->config.address, "127.0.0.1:7700");
     r->config.http.address[0] = 0;
     r->config.storage.segment_bytes = 256 << 10;
+    r->config.storage.ballast_bytes = 8 << 10; /* simulated disks lie in memory */
     r->options = (struct node_options){ .engine = &engine_mem,
                                         .config = &r->config,
                                         .version = "test",

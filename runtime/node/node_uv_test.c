@@ -140,6 +140,7 @@ TEST(node_in_the_machine_serves_clients_of_many_threads_and_drains)
     strcpy(config.address, "127.0.0.1:0");
     strcpy(config.http.address, "127.0.0.1:0");
     config.storage.segment_bytes = 1 << 20;
+    config.storage.ballast_bytes = 1 << 20;
     config.policy.interval_ms = 50; /* plans run beside the requests */
     CHECK_OK(world_open(NULL, &r.world, &e), e);
     r.env = world_env(r.world);
