@@ -221,7 +221,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct input in = { data, data + len };
     struct raft_run runs[] = { { 4, 1, false }, { 5, 2, true }, { 7, 2, false } };
     struct raft_boot boot = { .hs = { .term = 3, .commit = 4 }, .runs = runs, .nruns = 3 };
-    unsigned flags = draw(&in) | (unsigned)(draw(&in) & 3) << 8;
+    unsigned flags = draw(&in), more = draw(&in);
+    flags |= (more & 3) << 8;
+    boot.restarted = more & 4;
     struct world w = { .async = flags & RAFT_ASYNC };
     if (flags & RAFT_LEASE_READ)
         flags |= RAFT_CHECK_QUORUM;

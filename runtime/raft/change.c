@@ -46,7 +46,8 @@ static void hand_over(struct raft *r)
     if (best < 0)
         return;
     raft_leader_send(r, (unsigned)best, true);
-    raft_send(r, (struct raft_msg){ .type = RAFT_MSG_TIMEOUT_NOW, .to = r->conf.id[best] });
+    r->transfers++;
+    raft_leader_timeout_now(r, r->conf.id[best]);
 }
 
 err_t raft_apply_conf(struct raft *r, const struct raft_cc *cc, struct raft_conf *ret)

@@ -35,7 +35,7 @@ static void check_roles(const struct raft *r)
     assert(r->role != RAFT_LEADER || r->lead == r->cfg.id);
     assert(r->role != RAFT_CANDIDATE || r->vote == r->cfg.id);
     assert(r->transferee == RAFT_NONE || r->role == RAFT_LEADER);
-    assert(r->role == RAFT_LEADER || r->lease_until == 0);
+    assert(r->lease_until == 0 || (r->role == RAFT_LEADER && r->transferee == RAFT_NONE));
 }
 
 void raft_check_conf(const struct raft *r)

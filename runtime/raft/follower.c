@@ -77,6 +77,7 @@ void raft_follower_heartbeat(struct raft *r, const struct raft_msg *m)
         return;
     }
     commit_to(r, m->commit);
+    raft_vote_promise(r, m);
     raft_send(r,
               (struct raft_msg){ .type = RAFT_MSG_HEARTBEAT_RESP, .to = m->from, .ctx = m->ctx });
 }
@@ -152,7 +153,7 @@ err_t raft_follower_step(struct raft *r, const struct raft_msg *m)
         raft_read_answer(r, m->index, m->ctx);
         return ERR_OK;
     case RAFT_MSG_TIMEOUT_NOW:
-        raft_vote_campaign(r, RAFT_CAMPAIGN_FORCED);
+        raft_vote_campaign(r, RAFT_CAMPAIGN_FORCED, m->ctx);
         return ERR_OK;
     default:
         return ERR_OK;

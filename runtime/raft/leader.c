@@ -80,14 +80,15 @@ void raft_leader_heartbeat(struct raft *r)
         raft_send(r, (struct raft_msg){ .type = RAFT_MSG_HEARTBEAT,
                                         .to = r->conf.id[i],
                                         .commit = commit,
-                                        .ctx = r->read_seq });
+                                        .ctx = r->read_seq,
+                                        .hint = r->promise.given_up });
         p->sent_commit = commit;
     }
 }
 
-static void send_timeout_now(struct raft *r, raft_id to)
+void raft_leader_timeout_now(struct raft *r, raft_id to)
 {
-    raft_send(r, (struct raft_msg){ .type = RAFT_MSG_TIMEOUT_NOW, .to = to });
+    raft_send(r, (struct raft_msg){ .type = RAFT_MSG_TIMEOUT_NOW, .to = to, .ctx = r->transfers });
 }
 
 /* ---- Proposals ---------------------------------------------------------------------------------------------- */
@@ -228,7 +229,7 @@ static void append_acked(struct raft *r, unsigned place, const struct raft_msg *
     while (raft_leader_send(r, place, false))
         ;
     if (m->from == r->transferee && p->match == raft_log_last(&r->log))
-        send_timeout_now(r, m->from);
+        raft_leader_timeout_now(r, m->from);
 }
 
 static void heartbeat_answered(struct raft *r, unsigned place, const struct raft_msg *m)
@@ -248,28 +249,38 @@ static void heartbeat_answered(struct raft *r, unsigned place, const struct raft
 
 /* ---- Transfer (thesis 3.10) --------------------------------------------------------------------------------- */
 
+/* Whoever answers a later heartbeat knows that it is over: without that a TimeoutNow, or a vote that it forces, could
+ * come after the lease was renewed and bypass it (vote.c has the picture). */
+void raft_leader_transfer_end(struct raft *r)
+{
+    r->transferee = RAFT_NONE;
+    r->promise.given_up = r->transfers;
+}
+
 void raft_leader_transfer(struct raft *r, raft_id to)
 {
     int place = conf_find(&r->conf, to);
     if (place < 0 || !((r->conf.voters | r->conf.outgoing) & conf_bit((unsigned)place)) ||
         r->transferee == to)
         return;
-    r->transferee = RAFT_NONE;
+    raft_leader_transfer_end(r);
     if (to == r->cfg.id)
         return;
     r->transferee = to;
+    r->transfers++;
     r->election_elapsed = 0; /* it has one election timeout */
-    r->lease_until = 0;      /* its election bypasses the lease (trap D38) */
-    r->lease_seq = 0;
+    raft_read_end_lease(r);  /* its election bypasses the lease (trap D38) */
     if (r->peers[place].match == raft_log_last(&r->log))
-        send_timeout_now(r, to);
+        raft_leader_timeout_now(r, to);
     else
         raft_leader_send(r, (unsigned)place, true);
 }
 
-/* A new configuration holds: what was not enough may be enough now, and newcomers want everything. */
+/* A new configuration holds: what was not enough may be enough now, and newcomers want everything. A lease was given by
+ * a quorum of the old one, which need not meet every quorum of the next but one. */
 void raft_leader_switched(struct raft *r)
 {
+    raft_read_end_lease(r);
     if (raft_leader_commit(r)) {
         raft_read_committed(r);
         raft_leader_broadcast(r);
@@ -281,7 +292,7 @@ void raft_leader_switched(struct raft *r)
     raft_read_confirmed(r);
     if (r->transferee != RAFT_NONE &&
         !conf_in(&r->conf, r->conf.voters | r->conf.outgoing, r->transferee))
-        r->transferee = RAFT_NONE;
+        raft_leader_transfer_end(r);
 }
 
 /* ---- Dispatch ----------------------------------------------------------------------------------------------- */

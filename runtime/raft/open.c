@@ -35,6 +35,15 @@ static bool boot_sane(const struct raft_cfg *cfg, const struct raft_boot *boot)
            boot->hs.commit <= last && (fresh || boot->hs.term >= term);
 }
 
+/* Nobody else can lead, now or by a change that is in the log. */
+static bool alone(const struct raft *r)
+{
+    const struct raft_conf *c = &r->conf;
+    return !conf_joint(c) && conf_in(c, c->voters, r->cfg.id) &&
+           (c->voters & (c->voters - 1)) == 0 &&
+           !raft_log_has_conf(&r->log, r->log.applied, raft_log_last(&r->log));
+}
+
 err_t raft_open(const struct raft_cfg *cfg, const struct raft_boot *boot, struct raft **ret)
 {
     if (!boot_sane(cfg, boot))
@@ -81,6 +90,8 @@ err_t raft_open(const struct raft_cfg *cfg, const struct raft_boot *boot, struct
     raft_role_follower(r, r->term, RAFT_NONE);
     r->hs_given = (struct raft_hs){ r->term, r->vote, l->commit };
     r->role_given = RAFT_FOLLOWER;
+    if (boot->restarted && raft_flag(r, RAFT_LEASE_READ) && !alone(r))
+        r->wait_until = cfg->election_tick;
     *ret = r;
     return ERR_OK;
 }

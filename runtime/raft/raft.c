@@ -69,13 +69,11 @@ static uint32_t runs_of(const struct raft_msg *m)
     return n + 1;
 }
 
-/* A message of a higher term. False: it is ignored, since we hear a leader (thesis 4.2.3 and 6.4.1). */
+/* A message of a higher term. False: it is ignored (raft_vote_kept). */
 static bool newer_term(struct raft *r, const struct raft_msg *m)
 {
     bool asks = m->type == RAFT_MSG_VOTE || m->type == RAFT_MSG_PREVOTE;
-    bool leased = raft_flag(r, RAFT_CHECK_QUORUM) && r->lead != RAFT_NONE &&
-                  r->election_elapsed < r->cfg.election_tick;
-    if (asks && leased && !m->forced)
+    if (asks && raft_vote_kept(r, m))
         return false;
     if (m->type == RAFT_MSG_PREVOTE || (m->type == RAFT_MSG_PREVOTE_RESP && !m->reject))
         return true; /* its term is not there yet */

@@ -18,8 +18,12 @@
  *     (RAFT_ASYNC): ordinary messages leave at once; the responses attached to a storage message leave after its work.
  *  4. A snapshot, the reset of the log and the hard state change atomically.
  *  5. At a restart, applied <= durable commit.
- *  6. Asynchronous mode: a snapshot may arrive while older entries are still being applied. Their work is answered as
- *     ever (STORE_APPLY_RESP), and the snapshot is installed behind it; raft_apply_conf() refuses their changes.
+ *  6. With leases, or where time is told late: all ticks that have passed on a clock that does not stop while the
+ *     machine sleeps (CLOCK_BOOTTIME) are told by raft_tick() before any other call. Clocks of members may differ by a
+ *     tenth. boot.restarted is set whenever a replica is opened again.
+ *  7. Asynchronous mode: a snapshot may arrive while older entries are still being applied. Their work is answered as
+ *     ever (STORE_APPLY_RESP), and the snapshot is installed behind it; raft_apply_conf() refuses their changes, and
+ *     from the first refusal on nothing is applied until then: state without its configuration must not become durable.
  *
  * Errors. A refusal leaves the state unchanged. A situation that the protocol forbids breaks the group
  * (raft_broken()): it answers nothing any more, and the process lives. */
@@ -125,14 +129,17 @@ enum raft_msg_type {
 struct raft_msg {
     uint8_t type;
     bool reject;
-    bool forced; /* votes of a transfer: leases and pre-votes are bypassed */
+    bool
+        forced; /* votes of a transfer: leases and pre-votes are bypassed, unless it was given up */
     raft_id from, to;
     raft_id vote; /* STORE_APPEND: of the hard state */
     raft_term term, log_term;
     raft_index index, commit, hint;
     raft_term
         commit_term; /* RAFT_COMMIT_IN_VOTE: with `commit` in votes and their rejections; else 0 */
-    uint64_t ctx;    /* heartbeats: the read sequence; reads: the request's number */
+    /* heartbeats: the read sequence; reads: the request's number; TIMEOUT_NOW and the votes that it forces: which
+     * transfer of its leader, `hint` of a heartbeat being the last that was given up */
+    uint64_t ctx;
     raft_index first;
     uint32_t nents;
     const struct raft_ent *ents;
@@ -199,6 +206,9 @@ struct raft_boot {
     raft_index applied;          /* 0: snap.index */
     const struct raft_run *runs; /* ascending, from snap.index + 1 on */
     uint32_t nruns;
+    /* LEASE_READ: it was open before, and may have promised a leader not to vote: for one election minimum it neither
+     * votes nor campaigns (a voter that is alone need not wait). False for a replica that is new. */
+    bool restarted;
 };
 
 struct raft_range {
@@ -249,7 +259,7 @@ MUST_USE err_t raft_propose(struct raft *r, struct raft_ent *ents, uint32_t n);
 MUST_USE err_t raft_propose_conf(struct raft *r, const struct raft_cc *cc, struct bytes context);
 /* A committed change of configuration was reached by apply: adopts it. ERR_INVALID_ARGUMENT: it cannot be applied
  * (with NO_CONF_CHECK, or from a foreign log): the group breaks. ERR_FAILED_PRECONDITION: a snapshot has overtaken this
- * work (duty 6). `ret` may be NULL. */
+ * work (duty 7). `ret` may be NULL. */
 MUST_USE err_t raft_apply_conf(struct raft *r, const struct raft_cc *cc, struct raft_conf *ret);
 
 /* Asks for a linearizable read (thesis 6.4): its answer comes in Ready.reads under `ctx`. The index is fixed now; a
@@ -258,6 +268,7 @@ MUST_USE err_t raft_read_index(struct raft *r, uint64_t ctx);
 /* True on a leader whose lease is valid: a read may be answered at the commit index without a round. */
 bool raft_lease_valid(const struct raft *r);
 
+/* Campaigns now; nothing happens on a leader, a learner, and while a promise forbids it (restarted, leases). */
 MUST_USE err_t raft_campaign(struct raft *r);
 MUST_USE err_t raft_transfer(struct raft *r, raft_id to); /* on the leader, or forwarded to it */
 /* Forgets a leader that is known to be dead, without a new term; refused with lease reads. */

@@ -42,6 +42,14 @@ struct raft_turn {
     struct raft_ready ready;
 };
 
+/* What a voter owes a leader whose heartbeat it has answered (vote.c has the picture). */
+struct raft_promise {
+    raft_term term; /* of that leader */
+    uint64_t until; /* ticks: no vote before, whatever the term */
+    uint64_t
+        given_up; /* transfers of that term, by number, that are over: their votes bypass nothing any more */
+};
+
 struct raft {
     struct raft_cfg cfg;
     struct raft_window window;
@@ -63,6 +71,9 @@ struct raft {
     uint64_t ticks;                 /* since the group was opened */
     uint64_t lease_seq, lease_sent; /* the round that may renew the lease, and when it was sent */
     uint64_t lease_until;           /* ticks; 0: no lease */
+    uint64_t transfers;             /* that this leader has begun in its term */
+    struct raft_promise promise;    /* a leader keeps its own `given_up` there, and owes nothing */
+    uint64_t wait_until;            /* ticks; restarted: neither a vote nor a campaign before */
 
     struct raft_turn *turn; /* NULL: nothing happened since raft_trim() */
     bool gather;            /* appends are due at the next Ready */
@@ -122,7 +133,11 @@ err_t raft_follower_step(struct raft *r, const struct raft_msg *m);
 
 /* vote.c */
 enum raft_campaign_kind { RAFT_CAMPAIGN, RAFT_CAMPAIGN_ELECTION, RAFT_CAMPAIGN_FORCED };
-void raft_vote_campaign(struct raft *r, enum raft_campaign_kind kind);
+/* `transfer`: the number of the transfer that forces it, else 0. */
+void raft_vote_campaign(struct raft *r, enum raft_campaign_kind kind, uint64_t transfer);
+/* Must this request for a vote be ignored, since we hear a leader or have promised one to wait? */
+bool raft_vote_kept(const struct raft *r, const struct raft_msg *m);
+void raft_vote_promise(struct raft *r, const struct raft_msg *heartbeat);
 void raft_vote_asked(struct raft *r, const struct raft_msg *m);
 void raft_vote_step(struct raft *r, const struct raft_msg *m); /* a candidate of either kind */
 /* Learns a commit index from a vote or its rejection, of whatever term: else a removed leader that alone knows that its
@@ -139,6 +154,8 @@ bool raft_leader_send(struct raft *r, unsigned place, bool even_if_empty);
 bool raft_leader_commit(struct raft *r);
 void raft_leader_committed(struct raft *r);
 void raft_leader_transfer(struct raft *r, raft_id to);
+void raft_leader_transfer_end(struct raft *r); /* given up, if there is one */
+void raft_leader_timeout_now(struct raft *r, raft_id to);
 void raft_leader_leave_joint(struct raft *r);
 void raft_leader_switched(struct raft *r);
 
@@ -147,6 +164,7 @@ void raft_read_asked(struct raft *r, raft_id from, uint64_t ctx);
 void raft_read_committed(struct raft *r); /* the first commit of the term is there */
 void raft_read_confirmed(struct raft *r);
 void raft_read_drop(struct raft *r);
+void raft_read_end_lease(struct raft *r);
 void raft_read_answer(struct raft *r, raft_index index, uint64_t ctx);
 
 /* check.c: every invariant of one group; asserts. The configuration's alone wherever it is replaced. */

@@ -493,8 +493,10 @@ TEST(the_election_of_a_transfer_bypasses_lease_and_pre_vote)
     struct raft *r = member(flags, 2, 0, "12");
     step(r, beat);
     (void)sent(r, 2);
-    step(r, (struct raft_msg){ .type = RAFT_MSG_TIMEOUT_NOW, .from = 2, .to = 1, .term = 2 });
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_TIMEOUT_NOW, .from = 2, .to = 1, .term = 2, .ctx = 1 });
     struct raft_msg ask = sent(r, 3);
+    CHECK_EQ(ask.ctx, 1);
     CHECK_EQ(ask.type, RAFT_MSG_VOTE);
     CHECK_EQ(ask.term, 3);
     CHECK(ask.forced);
@@ -511,6 +513,43 @@ TEST(the_election_of_a_transfer_bypasses_lease_and_pre_vote)
     ask.forced = true;
     step(r, ask);
     CHECK_EQ(status(r).vote, 3);
+    raft_close(r);
+
+    r = member(flags, 2, 0, "12"); /* unless the leader has given that transfer up */
+    beat.hint = 1;
+    step(r, beat);
+    (void)sent(r, 2);
+    step(r, ask);
+    CHECK_EQ(status(r).term, 2);
+    ask.ctx = 2;
+    step(r, ask);
+    CHECK_EQ(status(r).vote, 3);
+    raft_close(r);
+}
+
+/* A change of configuration: those who gave the lease need not be a part of every quorum of the one after the next. */
+TEST(a_lease_ends_with_its_configuration)
+{
+    struct raft *r = leader(RAFT_LEASE_READ | RAFT_CHECK_QUORUM, "12");
+    struct raft_cc cc = { .n = 1, .change = { { RAFT_CC_LEARNER, 4 } } };
+    step(r,
+         (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 3, .index = 3 });
+    raft_tick(r, 3);
+    struct raft_msg beat = sent(r, 3);
+    CHECK(!raft_lease_valid(r));
+    step(r, (struct raft_msg){
+                .type = RAFT_MSG_HEARTBEAT_RESP, .from = 3, .to = 1, .term = 3, .ctx = beat.ctx });
+    CHECK(raft_lease_valid(r));
+    CHECK_EQ(raft_apply_conf(r, &cc, NULL), ERR_OK);
+    CHECK(!raft_lease_valid(r));
+    raft_close(r);
+}
+
+TEST(a_machine_that_slept_campaigns_once_or_twice)
+{
+    struct raft *r = member(0, 2, 0, "12");
+    raft_tick(r, 1000000);
+    CHECK(status(r).term <= 4);
     raft_close(r);
 }
 

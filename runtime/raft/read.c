@@ -85,8 +85,9 @@ void raft_read_confirmed(struct raft *r)
         acks[i] = r->conf.id[i] == r->cfg.id ? r->read_seq : r->peers[i].read_ack;
     uint64_t confirmed = quorum_committed(r->conf.voters, r->conf.outgoing, acks);
     if (r->lease_seq != 0 && confirmed >= r->lease_seq) {
-        /* nine tenths of the election minimum, from the time of sending (trap D37) */
-        r->lease_until = r->lease_sent + (uint64_t)r->cfg.election_tick * 9 / 10;
+        /* From the time of sending (trap D37). Those who answered wait for one election minimum, of which the first
+         * tick may come at once; a tenth of the rest is for clocks that differ. */
+        r->lease_until = r->lease_sent + (uint64_t)(r->cfg.election_tick - 1) * 9 / 10;
         r->lease_seq = 0;
     }
     uint32_t done = 0;
@@ -100,12 +101,17 @@ void raft_read_confirmed(struct raft *r)
 void raft_read_drop(struct raft *r)
 {
     r->nwaits = 0;
+    raft_read_end_lease(r);
+}
+
+void raft_read_end_lease(struct raft *r)
+{
     r->lease_seq = 0;
     r->lease_until = 0;
 }
 
 bool raft_lease_valid(const struct raft *r)
 {
-    return r->role == RAFT_LEADER && raft_flag(r, RAFT_LEASE_READ) && r->transferee == RAFT_NONE &&
-           committed_in_term(r) && r->ticks < r->lease_until;
+    return r->role == RAFT_LEADER && raft_flag(r, RAFT_LEASE_READ) && committed_in_term(r) &&
+           r->ticks < r->lease_until;
 }

@@ -88,7 +88,7 @@ err_t raft_campaign(struct raft *r)
         return ERR_DATA_LOSS;
     err_t rc = raft_reserve(r, 0);
     if (rc == ERR_OK)
-        raft_vote_campaign(r, RAFT_CAMPAIGN);
+        raft_vote_campaign(r, RAFT_CAMPAIGN, 0);
     raft_check(r);
     return rc;
 }

@@ -87,6 +87,9 @@ void raft_role_leader(struct raft *r)
     struct raft_peer *self = raft_self(r);
     raft_peer_replicate(self);
     self->active = true;
+    r->transfers = 0;
+    r->promise =
+        (struct raft_promise){ .term = r->term }; /* what we owed an older leader is over: we won */
     /* There may be an unapplied change in the log: none may be proposed before all of it is applied. */
     r->pending_conf = raft_log_last(&r->log);
     raft_leader_append_own(r, &empty, 1); /* what older terms left commits with it */

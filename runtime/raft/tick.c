@@ -24,7 +24,7 @@ static void tick_leader(struct raft *r)
             check_quorum(r);
         if (r->role != RAFT_LEADER)
             return;
-        r->transferee = RAFT_NONE; /* it had its time */
+        raft_leader_transfer_end(r); /* it had its time */
     }
     if (r->heartbeat_elapsed >= r->cfg.heartbeat_tick) {
         r->heartbeat_elapsed = 0;
@@ -38,11 +38,18 @@ static void tick_follower(struct raft *r)
     if (r->election_elapsed < r->election_timeout || !raft_role_promotable(r))
         return;
     r->election_elapsed = 0;
-    raft_vote_campaign(r, RAFT_CAMPAIGN);
+    raft_vote_campaign(r, RAFT_CAMPAIGN, 0);
 }
 
+/* All that ticks can bring comes within two election timeouts: a machine that slept for a night does not campaign for
+ * every second of it. */
 void raft_tick(struct raft *r, uint32_t n)
 {
+    uint32_t most = 2u * r->cfg.election_tick;
+    if (n > most) {
+        r->ticks += n - most;
+        n = most;
+    }
     for (; n > 0 && r->why_broken == NULL; n--) {
         r->ticks++;
         if (raft_reserve(r, 0) != ERR_OK)

@@ -184,6 +184,7 @@ static void check_lease(struct member *m, const struct raft_status *s)
     if (!raft_lease_valid(m->r))
         return;
     g->ret->counts.leases++;
+    g->leased_at = g->event;
     for (unsigned i = 0; i < g->swarm.members; i++) {
         struct member *other = &g->members[i];
         struct raft_status o;

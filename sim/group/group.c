@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINKS_LATE = 8, FINALE_ROUNDS = 4000 };
+enum { FINALE_ROUNDS = 4000, DELIVER = 45 };
 
 /* ---- Telling ------------------------------------------------------------------------------------------------ */
 
@@ -92,16 +92,43 @@ void group_send(struct group *g, const struct raft_msg *m, const struct member *
         msg_free(msg);
         return;
     }
-    if (g->swarm.echo > 0 && prng_chance(&g->prng, 1, 16)) {
+    bool election = m->type == RAFT_MSG_TIMEOUT_NOW || m->type == RAFT_MSG_VOTE;
+    if (g->swarm.echo > 0 && prng_chance(&g->prng, election ? 8 : 1, 16)) {
         struct group_msg **place = &g->echo[prng_below(&g->prng, ECHOES_MAX)];
         msg_free(*place);
         *place = msg_copy(msg);
+    }
+    /* The messages of elections are few, and what they do when they come late is worth more than their number: that of
+     * a transfer ends a lease, so a lease that is there again is the worst time for it to come. */
+    msg->sent = g->event;
+    if (election ? g->swarm.hold > 0 && prng_chance(&g->prng, 1, 3) : chance(g, g->swarm.hold)) {
+        msg->not_before = g->event + prng_range(&g->prng, 32, 64) * (1u << prng_below(&g->prng, 8));
+        msg->ambush = election && (g->swarm.flags & RAFT_LEASE_READ) != 0;
+        c->held++;
     }
     if (chance(g, g->swarm.duplicate) && g->nflight + 1 < GROUP_FLIGHT_MAX) {
         g->flight[g->nflight++] = msg_copy(msg);
         c->duplicated++;
     }
     g->flight[g->nflight++] = msg;
+}
+
+static void restart(struct member *m)
+{
+    m->g->ret->counts.restarts++;
+    group_tell(m->g, "restart %lu", (unsigned long)m->id);
+    member_open(m);
+}
+
+/* Just before it is asked for its vote a member may restart: what it has promised to others must hold all the same. */
+static void maybe_restart(struct member *m, const struct raft_msg *asked)
+{
+    struct group *g = m->g;
+    if ((asked->type != RAFT_MSG_VOTE && asked->type != RAFT_MSG_PREVOTE) || g->swarm.crash == 0 ||
+        !prng_chance(&g->prng, 1, 16))
+        return;
+    member_crash(m, m->nwrites);
+    restart(m);
 }
 
 static void deliver(struct group *g, unsigned at)
@@ -112,6 +139,8 @@ static void deliver(struct group *g, unsigned at)
     g->nflight--;
     if (to->up && !g->cut[msg->m.from - 1][msg->m.to - 1]) {
         g->ret->counts.delivered++;
+        member_catch_up(to);
+        maybe_restart(to, &msg->m);
         member_step(to, msg);
         check_member(to);
     } else {
@@ -120,21 +149,23 @@ static void deliver(struct group *g, unsigned at)
     msg_free(msg);
 }
 
-static bool stalled(const struct member *m)
+static bool held(struct group *g, const struct group_msg *msg)
 {
-    return m->g->event < m->stalled_until;
+    bool comes = msg->ambush && g->leased_at > msg->sent && prng_chance(&g->prng, 1, 8);
+    return msg->not_before > g->event && !comes;
 }
 
-/* Mostly the oldest; sometimes any, which is how messages overtake each other and come after their term. What goes to a
- * stalled member waits, and holds up nobody else. Answers nflight: none. */
+/* Mostly the oldest; sometimes any, which is how messages overtake each other and come after their term. What is held
+ * back, or goes to a stalled member, waits and holds up nobody else. Answers nflight: none. */
 static unsigned pick_message(struct group *g)
 {
     unsigned at = 0;
-    if (chance(g, g->swarm.late)) {
+    if (g->nflight > 0 && chance(g, g->swarm.late)) {
         g->ret->counts.late++;
         at = (unsigned)prng_below(&g->prng, g->nflight);
     }
-    while (at < g->nflight && stalled(&g->members[g->flight[at]->m.to - 1]))
+    while (at < g->nflight &&
+           (member_stalled(&g->members[g->flight[at]->m.to - 1]) || held(g, g->flight[at])))
         at++;
     return at;
 }
@@ -156,11 +187,33 @@ static unsigned sometimes(struct prng *p, unsigned most)
     return prng_chance(p, 1, 2) ? 0 : (unsigned)prng_range(p, 1, most);
 }
 
+/* Leases are held where little goes wrong. What does is what they depend on: transfers whose messages come late, voters
+ * that restart, a member that hears everybody but the leader. */
+static void draw_calm(struct prng *p, struct group_swarm *s)
+{
+    s->members = s->voters = prng_chance(p, 2, 3) ? 3 : 5;
+    s->lose = s->duplicate = s->change = s->stall = s->compact = 0;
+    s->late /= 4;
+    s->cut = s->cut == 0 ? 0 : 1;
+    s->isolate = (unsigned)prng_range(p, 1, 4);
+    s->heal = (unsigned)prng_range(p, 2, 6);
+    s->ready = 22;
+    s->write = 14;
+    s->apply = 12;
+    s->propose = 0; /* whoever is cut off stays up to date, and may win */
+    s->tick = (unsigned)prng_range(p, 4, 12);
+    s->grain = 20;
+    s->max_inflight = 256;
+    s->hold = (unsigned)prng_range(p, 1, 30);
+    s->transfer = sometimes(p, 60);
+}
+
 static void draw_swarm(struct group *g)
 {
     struct prng *p = &g->prng;
     struct group_swarm *s = &g->swarm;
     static const uint32_t inflights[] = { 1, 2, 4, 16, 256 };
+    static const unsigned grains[] = { 20, 60, 200 };
     static const uint64_t bytes[] = { 1, 200, 4096, 0, 0 };
     *s = (struct group_swarm){ 0 };
     s->members = (unsigned)prng_range(p, 1, 7);
@@ -187,38 +240,43 @@ static void draw_swarm(struct group *g)
     s->late = sometimes(p, 400);
     s->crash = sometimes(p, 8);
     s->echo = sometimes(p, 40);
+    s->hold = sometimes(p, 60);
     s->cut = sometimes(p, 30);
     s->isolate = sometimes(p, 20);
     s->heal = (unsigned)prng_range(p, 2, 30);
     s->tick = (unsigned)prng_range(p, 2, 25);
+    s->ready = (unsigned)prng_range(p, 2, 22);
     s->apply = (unsigned)prng_range(p, 1, 12);
     s->write = (unsigned)prng_range(p, 2, 14);
+    s->propose = (unsigned)prng_range(p, 1, 20);
     s->change = sometimes(p, 30);
-    s->transfer = sometimes(p, 6);
+    s->transfer = sometimes(p, 20);
+    s->grain = grains[prng_below(p, 3)];
     s->read = sometimes(p, 40);
     s->compact = sometimes(p, 20);
     s->forget = sometimes(p, 3);
     s->stall = sometimes(p, 3);
     for (unsigned i = 0; i < s->members; i++)
         s->clock_rate[i] = prng_chance(p, 1, 3) ? (unsigned)prng_range(p, 1, 4) : 2;
-    /* A lease rests on clocks of one rate, on quorum checks, and on nobody being paused or forgetting its leader;
-     * with a voter that restarts, the driver must keep it from voting for an election minimum (D37). */
-    if (prng_chance(p, 1, 5)) {
+    /* Leases rest on clocks that differ by no more than CLOCKS_DIFFER, and on checks of the quorum. */
+    if (prng_chance(p, 1, 3)) {
         s->flags |= RAFT_LEASE_READ | RAFT_CHECK_QUORUM;
-        s->forget = s->stall = s->crash = s->change = s->late = s->echo = 0;
+        if (prng_chance(p, 1, 2))
+            draw_calm(p, s);
     }
 }
 
 const char *const group_switches[GROUP_SWITCHES] = {
-    "lose",   "duplicate", "late", "echo",    "crash",  "cut",   "isolate",
-    "change", "transfer",  "read", "compact", "forget", "stall", "skew",
+    "lose",     "duplicate", "late",    "echo",   "crash", "cut",  "isolate", "change",
+    "transfer", "read",      "compact", "forget", "stall", "hold", "skew",
 };
 
 static void switch_off(struct group_swarm *s, unsigned without)
 {
     unsigned *const rates[GROUP_SWITCHES] = {
-        &s->lose,   &s->duplicate, &s->late, &s->echo,    &s->crash,  &s->cut,   &s->isolate,
-        &s->change, &s->transfer,  &s->read, &s->compact, &s->forget, &s->stall, NULL,
+        &s->lose,    &s->duplicate, &s->late,   &s->echo,     &s->crash,
+        &s->cut,     &s->isolate,   &s->change, &s->transfer, &s->read,
+        &s->compact, &s->forget,    &s->stall,  &s->hold,     NULL,
     };
     for (unsigned i = 0; i < GROUP_SWITCHES; i++)
         if ((without >> i & 1) && rates[i] != NULL)
@@ -232,6 +290,17 @@ static void switch_off(struct group_swarm *s, unsigned without)
 static struct member *any_member(struct group *g)
 {
     return &g->members[prng_below(&g->prng, g->swarm.members)];
+}
+
+/* Whoever believes to lead, the newest or an old one; nobody, if nobody does. */
+static struct member *some_leader(struct group *g)
+{
+    struct member *leaders[GROUP_MEMBERS_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < g->swarm.members; i++)
+        if (g->members[i].up && g->members[i].seen_role == RAFT_LEADER)
+            leaders[n++] = &g->members[i];
+    return n == 0 ? NULL : leaders[prng_below(&g->prng, n)];
 }
 
 static void propose(struct member *m)
@@ -252,9 +321,22 @@ static void propose(struct member *m)
 static void ask_read(struct member *m)
 {
     uint64_t ctx = ++m->g->next_value;
+    member_catch_up(m);
     check_read_asked(m, ctx);
     if (raft_read_index(m->r, ctx) == ERR_OK)
         m->g->ret->counts.reads++;
+    check_member(m);
+}
+
+/* Mostly asked of a leader: forwarded requests find one less often. */
+static void transfer(struct group *g, struct member *m)
+{
+    struct member *leader = some_leader(g);
+    if (leader != NULL && !member_stalled(leader) && prng_chance(&g->prng, 3, 4))
+        m = leader;
+    member_catch_up(m);
+    if (raft_transfer(m->r, prng_range(&g->prng, 1, g->swarm.members)) == ERR_OK)
+        g->ret->counts.transfers++;
     check_member(m);
 }
 
@@ -287,23 +369,19 @@ static void cut_links(struct group *g)
     group_tell(g, "cut%s", one_way ? " one way" : "");
 }
 
-/* Whoever believes to lead, the newest or an old one; nobody, if nobody does. */
-static struct member *some_leader(struct group *g)
-{
-    struct member *leaders[GROUP_MEMBERS_MAX];
-    unsigned n = 0;
-    for (unsigned i = 0; i < g->swarm.members; i++)
-        if (g->members[i].up && g->members[i].seen_role == RAFT_LEADER)
-            leaders[n++] = &g->members[i];
-    return n == 0 ? NULL : leaders[prng_below(&g->prng, n)];
-}
-
 /* Others elect another leader while this one's log grows on: nothing makes logs differ more. */
 static void isolate(struct group *g)
 {
     const struct member *m = some_leader(g);
     if (m == NULL)
         return;
+    if (prng_chance(&g->prng, 1, 2)) { /* from one member only, which everybody else still hears */
+        raft_id deaf = prng_range(&g->prng, 1, g->swarm.members);
+        g->cut[m->id - 1][deaf - 1] = g->cut[deaf - 1][m->id - 1] = true;
+        g->ret->counts.isolations++;
+        group_tell(g, "cut %lu from %lu", (unsigned long)deaf, (unsigned long)m->id);
+        return;
+    }
     bool hears = prng_chance(&g->prng, 1, 4), speaks = !hears && prng_chance(&g->prng, 1, 4);
     for (unsigned i = 0; i < g->swarm.members; i++) {
         g->cut[m->id - 1][i] = !speaks;
@@ -323,12 +401,12 @@ static void heal(struct group *g)
 static void crash(struct group *g, struct member *m)
 {
     if (!m->up) {
-        g->ret->counts.restarts++;
-        group_tell(g, "restart %lu", (unsigned long)m->id);
-        member_open(m);
+        restart(m);
         return;
     }
     member_crash(m, (unsigned)prng_below(&g->prng, m->nwrites + 1));
+    if (prng_chance(&g->prng, 1, 2))
+        restart(m);
 }
 
 /* Seldom things, each with its rate. */
@@ -346,19 +424,28 @@ static void nemesis(struct group *g)
         echo(g);
     if (chance(g, s->heal))
         heal(g);
-    if (!m->up || group_failed(g))
+    if (!m->up || group_failed(g) || member_stalled(m))
         return;
+    member_catch_up(m);
     if (chance(g, s->change))
         change(m);
-    if (chance(g, s->transfer) &&
-        raft_transfer(m->r, prng_range(&g->prng, 1, s->members)) == ERR_OK)
-        g->ret->counts.transfers++;
+    if (chance(g, s->transfer))
+        transfer(g, m);
     if (chance(g, s->read)) {
         struct member *leader = some_leader(g);
-        ask_read(leader != NULL && prng_chance(&g->prng, 1, 2) ? leader : m);
+        if (leader != NULL && !member_stalled(leader) && prng_chance(&g->prng, 1, 2))
+            ask_read(leader);
+        else
+            ask_read(m);
     }
     if (chance(g, s->compact))
         member_compact(m, m->applied);
+    if (chance(g, 5))
+        propose(m);
+    if (chance(g, 3))
+        (void)!raft_campaign(m->r);
+    if (chance(g, 20))
+        raft_trim(m->r);
     if (chance(g, s->forget))
         (void)!raft_forget_leader(m->r);
     if (chance(g, s->stall)) {
@@ -372,41 +459,46 @@ static void nemesis(struct group *g)
     check_member(m);
 }
 
-/* Leases rest on clocks of one rate: there everybody ticks at once. */
+/* A tick of one member, or, where leases rest on it, of true time: then each member is told what its own clock shows
+ * before anything else happens to it. */
 static void tick(struct group *g, struct member *m)
 {
     g->ret->counts.ticks++;
-    if (g->swarm.flags & RAFT_LEASE_READ) {
-        for (unsigned i = 0; i < g->swarm.members; i++)
-            if (g->members[i].up)
-                raft_tick(g->members[i].r, 1);
+    if (!(g->swarm.flags & RAFT_LEASE_READ)) {
+        raft_tick(m->r, g->swarm.clock_rate[m->id - 1] > prng_below(&g->prng, 4) + 1 ? 2 : 1);
         return;
     }
-    raft_tick(m->r, g->swarm.clock_rate[m->id - 1] > prng_below(&g->prng, 4) + 1 ? 2 : 1);
+    g->now += prng_range(&g->prng, 1, g->swarm.grain);
+    member_catch_up(m);
 }
 
 /* Ticks are scarce beside messages: an election takes many events, as it takes many round trips. */
 static void ordinary(struct group *g)
 {
     struct member *m = any_member(g);
-    uint64_t what = prng_below(&g->prng, 100);
-    if (what < 45 && g->nflight > 0) {
+    const struct group_swarm *s = &g->swarm;
+    const unsigned weights[] = { DELIVER, s->ready, s->apply, s->write, s->tick, s->propose };
+    unsigned sum = 0, what = 0;
+    for (unsigned i = 0; i < sizeof weights / sizeof weights[0]; i++)
+        sum += weights[i];
+    for (unsigned at = (unsigned)prng_below(&g->prng, sum); at >= weights[what]; what++)
+        at -= weights[what];
+    if (what == 0) {
         unsigned at = pick_message(g);
         if (at < g->nflight)
             deliver(g, at);
         return;
     }
-    if (!m->up || stalled(m))
+    if (!m->up || member_stalled(m))
         return;
-    unsigned write = 70 - g->swarm.write, apply = write - g->swarm.apply,
-             ticks = 75 + g->swarm.tick;
-    if (what < apply)
+    member_catch_up(m);
+    if (what == 1)
         member_ready(m);
-    else if (what < write)
+    else if (what == 2)
         member_apply_one(m);
-    else if (what < 70)
+    else if (what == 3)
         member_write_one(m);
-    else if (what < ticks && what < 98)
+    else if (what == 4)
         tick(g, m);
     else
         propose(m);
@@ -451,9 +543,11 @@ static void finale(struct group *g)
             group_fail(g, "messages never end although no time passes (I20)");
         bool done =
             g->committed > before && g->ret->counts.reads_served > served && check_settled(g, NULL);
+        g->now += 100;
         for (unsigned i = 0; i < g->swarm.members && !group_failed(g); i++) {
             struct member *m = &g->members[i];
             if (!done) {
+                member_catch_up(m);
                 if (round % 64 == 63) /* the transport reports a snapshot that did not arrive */
                     for (unsigned to = 1; to <= g->swarm.members; to++)
                         raft_snap_done(m->r, to, false);
@@ -463,7 +557,8 @@ static void finale(struct group *g)
                     check_read_asked(m, ctx);
                     (void)!raft_read_index(m->r, ctx);
                 }
-                raft_tick(m->r, 1);
+                if (!(g->swarm.flags & RAFT_LEASE_READ))
+                    raft_tick(m->r, 1);
             }
             check_member(m);
         }

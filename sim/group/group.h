@@ -37,6 +37,9 @@ struct group_msg {
     struct group_ent *ents;
     struct raft_snap snap;
     uint64_t snap_chain; /* SNAP: the state machine's hash there */
+    uint64_t sent,
+        not_before; /* events; held back until the latter, or, if it lies in ambush, until there is a lease */
+    bool ambush;
 };
 
 /* How a run goes wrong. Rates are per 1,000 events of their kind. */
@@ -49,19 +52,21 @@ struct group_swarm {
     uint64_t max_msg_bytes, max_inflight_bytes, max_apply_bytes, max_uncommitted;
     unsigned lose, duplicate, late; /* messages */
     unsigned echo;                  /* a message of long ago comes once more */
+    unsigned hold;                  /* messages that take very long; many of elections */
     unsigned isolate;               /* a leader is cut off, and goes on taking proposals */
     unsigned crash,
         lose_unsynced;  /* a crash keeps a prefix of the unsynced writes, or everything */
     unsigned cut, heal; /* links */
-    unsigned tick, write,
-        apply; /* of 100 ordinary events: time, the disk and the state machine may be slow */
+    unsigned ready, write, apply, tick,
+        propose; /* weights of ordinary events, beside DELIVER: each may be slow */
     unsigned change, transfer, read, compact, forget, stall;
+    unsigned grain; /* leases: true time moves by up to so much, in hundredths of a tick */
     unsigned clock_rate[GROUP_MEMBERS_MAX]; /* ticks a member gets, relative: 1 to 4 */
 };
 
 struct group_counts {
     uint64_t events, ticks, delivered, lost, duplicated, late, crashes, torn, restarts, cuts,
-        one_way_cuts, heals, isolations, echoes;
+        one_way_cuts, heals, isolations, echoes, held;
     uint64_t proposals, changes, joint, transfers, reads, reads_served, leases, compactions,
         snapshots, elections;
     uint64_t committed, stalls;
@@ -77,7 +82,7 @@ struct group_result {
 
 /* What a swarm may be without: bits over the names of group_switches. A seed draws the same swarm either way. */
 extern const char *const group_switches[];
-enum { GROUP_SWITCHES = 14 };
+enum { GROUP_SWITCHES = 15 };
 
 struct group_plan {
     uint64_t seed, events;

@@ -27,7 +27,11 @@ struct group_apply {
     struct raft_msg done;
 };
 
-enum { WRITES_MAX = 64, ECHOES_MAX = 64 };
+enum {
+    WRITES_MAX = 64,
+    ECHOES_MAX = 64,
+    CLOCKS_DIFFER = 10, /* leases: in percent, the fastest clock against the slowest */
+};
 
 struct member {
     struct group *g;
@@ -55,6 +59,8 @@ struct member {
     raft_index applied;
     uint64_t chain;
     struct raft_conf conf; /* as of applied */
+    bool
+        overtaken; /* a change was refused: nothing is applied until the snapshot is there (duty 7) */
 
     /* what the checker remembers of this incarnation */
     raft_term seen_term;
@@ -64,6 +70,9 @@ struct member {
     raft_index seen_match[RAFT_MAX_PEERS];
     raft_id seen_match_id[RAFT_MAX_PEERS];
     uint64_t stalled_until; /* event number: neither ticks nor messages nor disk until then */
+
+    uint32_t period;      /* leases: a tick of this member's clock, in hundredths of a true one */
+    uint64_t phase, told; /* leases: when its clock began; ticks that the core knows of */
 };
 
 struct group_pending_read {
@@ -85,6 +94,8 @@ struct group {
     struct group_msg *echo[ECHOES_MAX]; /* copies of what was sent, some of it long ago */
     uint64_t next_value;
     uint64_t event;
+    uint64_t now;       /* leases: true time, in hundredths of a tick */
+    uint64_t leased_at; /* event at which somebody last held a lease */
     FILE *trace;
     struct group_result *ret;
 
@@ -112,6 +123,9 @@ static inline bool group_failed(const struct group *g)
 }
 
 /* member.c */
+bool member_stalled(const struct member *m);
+/* Leases: tells the ticks that have passed. Before anything else that touches a member (raft.h, duty 7). */
+void member_catch_up(struct member *m);
 void member_create(struct group *g, raft_id id, const struct raft_conf *conf);
 void member_free(struct member *m);
 void member_open(struct member *m);

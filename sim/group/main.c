@@ -38,8 +38,8 @@ static void add(struct group_counts *sum, const struct group_counts *one)
 static void print_counts(const struct group_counts *c)
 {
     printf("events %" PRIu64 " ticks %" PRIu64 " delivered %" PRIu64 " lost %" PRIu64
-           " duplicated %" PRIu64 " late %" PRIu64 " echoes %" PRIu64 "\n",
-           c->events, c->ticks, c->delivered, c->lost, c->duplicated, c->late, c->echoes);
+           " duplicated %" PRIu64 " late %" PRIu64 " held %" PRIu64 " echoes %" PRIu64 "\n",
+           c->events, c->ticks, c->delivered, c->lost, c->duplicated, c->late, c->held, c->echoes);
     printf("crashes %" PRIu64 " torn %" PRIu64 " restarts %" PRIu64 " cuts %" PRIu64
            " one-way %" PRIu64 " isolations %" PRIu64 " stalls %" PRIu64 " compactions %" PRIu64
            " snapshots %" PRIu64 "\n",
@@ -61,6 +61,7 @@ static const char *missing(const struct group_counts *c)
         { "loss", c->lost },
         { "duplicates", c->duplicated },
         { "late messages", c->late },
+        { "held messages", c->held },
         { "echoes", c->echoes },
         { "crashes", c->crashes },
         { "torn writes", c->torn },

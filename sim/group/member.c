@@ -223,6 +223,7 @@ static void install(struct member *m, const struct raft_snap *snap, uint64_t cha
     group_tell(m->g, "%lu installs %lu", (unsigned long)m->id, (unsigned long)snap->index);
     m->chain = chain;
     m->conf = snap->conf;
+    m->overtaken = false;
 }
 
 bool member_write_one(struct member *m)
@@ -260,7 +261,7 @@ static struct group_ent *range_copy(const struct member *m, struct raft_range ra
 
 static void apply(struct member *m, struct raft_range range, const struct group_ent *ents)
 {
-    for (raft_index i = range.lo; i < range.hi && !group_failed(m->g); i++) {
+    for (raft_index i = range.lo; i < range.hi && !group_failed(m->g) && !m->overtaken; i++) {
         struct group_ent ent = ents[i - range.lo];
         if (i <= m->applied)
             continue; /* a snapshot has overtaken this work */
@@ -275,8 +276,10 @@ static void apply(struct member *m, struct raft_range range, const struct group_
         m->applied = i;
         if (ent.type == RAFT_ENT_CONF) {
             err_t rc = raft_apply_conf(m->r, &ent.cc, &m->conf);
-            if (rc == ERR_FAILED_PRECONDITION)
-                return; /* a snapshot is on its way: it holds the rest of this work */
+            if (rc == ERR_FAILED_PRECONDITION) {
+                m->overtaken = true;
+                return;
+            }
             group_tell(m->g, "%lu applies a change at %lu: %s, voters %x outgoing %x learners %x",
                        (unsigned long)m->id, (unsigned long)i, err_name(rc), m->conf.voters,
                        m->conf.outgoing, m->conf.learners);
@@ -396,12 +399,37 @@ void member_ready(struct member *m)
         ready_sync(m, rd);
 }
 
+/* ---- Time --------------------------------------------------------------------------------------------------- */
+
+bool member_stalled(const struct member *m)
+{
+    return m->g->event < m->stalled_until;
+}
+
+static uint64_t clock_of(const struct member *m)
+{
+    return (m->g->now + m->phase) / m->period;
+}
+
+void member_catch_up(struct member *m)
+{
+    if (!m->up || !(m->cfg.flags & RAFT_LEASE_READ))
+        return;
+    uint64_t ticks = clock_of(m) - m->told;
+    m->told += ticks;
+    if (ticks > 0)
+        raft_tick(m->r, (uint32_t)ticks);
+}
+
 /* ---- Life and death ----------------------------------------------------------------------------------------- */
 
 void member_open(struct member *m)
 {
     struct raft_run *runs = must(malloc((m->d_count + 1u) * sizeof *runs));
-    struct raft_boot boot = { .hs = m->d_hs, .snap = m->d_snap, .runs = runs };
+    struct raft_boot boot = { .hs = m->d_hs,
+                              .snap = m->d_snap,
+                              .runs = runs,
+                              .restarted = m->g->incarnation[m->id - 1] > 0 };
     for (uint32_t i = 0; i < m->d_count; i++) {
         bool conf = m->d_log[i].type == RAFT_ENT_CONF;
         if (boot.nruns == 0 || runs[boot.nruns - 1].term != m->d_log[i].term ||
@@ -426,7 +454,9 @@ void member_open(struct member *m)
     m->seen_term = m->seen_commit = 0;
     m->seen_role = RAFT_FOLLOWER;
     m->led_term = 0;
+    m->overtaken = false;
     m->up = true;
+    m->told = clock_of(m);
 }
 
 void member_crash(struct member *m, unsigned keep)
@@ -454,6 +484,8 @@ void member_create(struct group *g, raft_id id, const struct raft_conf *conf)
     struct member *m = &g->members[id - 1];
     const struct group_swarm *s = &g->swarm;
     *m = (struct member){ .g = g, .id = id };
+    m->period = 100 - CLOCKS_DIFFER / 2 + (uint32_t)prng_below(&g->prng, CLOCKS_DIFFER + 1);
+    m->phase = prng_below(&g->prng, 100);
     m->cfg = (struct raft_cfg){ .id = id,
                                 .election_tick = s->election_tick,
                                 .heartbeat_tick = s->heartbeat_tick,

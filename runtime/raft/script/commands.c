@@ -63,8 +63,8 @@ static void cmd_add_nodes(struct env_nodes *env, const struct script_cmd *cmd, s
         struct raft_cfg cfg = {
             .id = env->n + 1,
             .seed = 1,
-            .election_tick = 3,
-            .heartbeat_tick = 1,
+            .election_tick = (uint16_t)script_number(cmd, "election-tick", 3),
+            .heartbeat_tick = (uint16_t)script_number(cmd, "heartbeat-tick", 1),
             .no_jitter = env->no_jitter,
             .flags = flags,
             .max_inflight_msgs = (uint32_t)script_number(cmd, "inflight", INT32_MAX),
@@ -356,7 +356,7 @@ static void cmd_restart(struct env_nodes *env, const struct script_cmd *cmd, str
     node->cache_first = node->stable_first;
     ents_put(&node->cache, &node->ncache, &node->cache_cap, &node->cache_first, node->stable,
              (uint32_t)node->nstable);
-    node_open(node);
+    node_open(node, true);
 }
 
 /* partition (1,2)|(3) */
@@ -443,6 +443,12 @@ static void cmd_simple(struct env_nodes *env, const struct script_cmd *cmd, stru
         abort();
 }
 
+static void cmd_tick(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
+{
+    (void)out;
+    raft_tick(first_node(env, cmd)->r, (uint32_t)script_number(cmd, "n", 1));
+}
+
 static void cmd_log_level(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
 {
     (void)out;
@@ -490,6 +496,7 @@ static const struct {
     { "shuffle", cmd_shuffle },
     { "stabilize", cmd_stabilize },
     { "status", cmd_status },
+    { "tick", cmd_tick },
     { "tick-election", cmd_simple },
     { "tick-heartbeat", cmd_simple },
     { "transfer-leadership", cmd_simple },

@@ -118,7 +118,7 @@ void node_print_log(const struct node *node, struct buf *out)
         say(out, "\n");
     }
 }
-void node_open(struct node *node)
+void node_open(struct node *node, bool restarted)
 {
     struct raft_run *runs = must(calloc(node->nstable + 1, sizeof *runs));
     struct raft_boot boot = { .hs = node->hs, .snap = node->stable_snap, .runs = runs };
@@ -134,6 +134,7 @@ void node_open(struct node *node)
     boot.snap.term = node->stable_base_term;
     boot.snap.conf = node->applied.meta.conf;
     boot.applied = node->applied_index;
+    boot.restarted = restarted;
     err_t rc = raft_open(&node->cfg, &boot, &node->r);
     if (rc != ERR_OK) {
         fprintf(stderr, "raft_script: node %" PRIu64 " does not open: %s\n", node->id,
@@ -159,7 +160,7 @@ struct node *node_new(struct env_nodes *env, const struct raft_cfg *cfg,
         node->applied_index = snap->index;
     }
     node->cache_first = node->stable_first;
-    node_open(node);
+    node_open(node, false);
     return node;
 }
 

@@ -54,7 +54,7 @@ void ents_drop(struct raft_ent *ents, size_t *n, raft_index *first, raft_index u
 /* nodes.c */
 struct node *node_new(struct env_nodes *env, const struct raft_cfg *cfg,
                       const struct raft_snap *snap);
-void node_open(struct node *node);
+void node_open(struct node *node, bool restarted);
 void node_free(struct node *node);
 struct wire node_wire(const struct node *node, const struct raft_msg *m);
 void node_store(struct node *node, const struct raft_hs *hs, const struct raft_ent *ents,
