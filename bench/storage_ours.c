@@ -12,7 +12,7 @@
 
 #include "base/err.h"
 #include "base/pb.h"
-#include "storage/store.h"
+#include "storage/state.h"
 #include "uv/world.h"
 
 enum { NAMESPACE = 1, BODY_MAX = BENCH_KEY + BENCH_VALUE + 32 };
@@ -21,6 +21,7 @@ struct ours {
     const struct bench_case *what;
     struct storage *store;
     uint64_t ends;
+    raft_index last;    /* of the log */
     uint64_t *versions; /* of every key; each caller has its own share */
     _Atomic bool ended;
     err_t tended; /* read after the join */
@@ -57,47 +58,58 @@ static size_t encode(const struct bench_case *what, const uint8_t *key, uint64_t
 /* ---- Turns ------------------------------------------------------------------------------------------------------- */
 
 struct turn {
-    struct storage_turn *commands;
-    uint8_t bodies[BENCH_BATCH_MAX][BODY_MAX];
+    struct storage_records *records;
+    struct storage_apply *apply;
+    struct buf entry;
+    struct raft_ent ent;
+    uint32_t count;
     uint64_t begun;
 };
 
 static err_t fill(struct ours *ours, struct turn *turn, uint32_t first, uint32_t count,
                   uint64_t *random)
 {
-    storage_turn_reset(turn->commands);
+    storage_records_reset(turn->records);
+    storage_apply_reset(turn->apply);
+    buf_clear(&turn->entry);
     turn->begun = bench_now();
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t key[BENCH_KEY], value[BENCH_VALUE];
-        uint32_t number = (first + i) % BENCH_KEYS, slot;
-        struct command command;
+    err_t rc = storage_entry_begin(&turn->entry, bench_now() << 16, 1);
+    for (uint32_t i = 0; i < count && rc == ERR_OK; i++) {
+        uint8_t key[BENCH_KEY], value[BENCH_VALUE], body[BODY_MAX];
+        uint32_t number = (first + i) % BENCH_KEYS;
         bench_key(number, key);
         bench_value(random, value);
-        size_t len = encode(ours->what, key, ours->versions[number]++, value, turn->bodies[i]);
-        struct bytes body = bytes_from(turn->bodies[i], len);
-        err_t rc = command_decode(ours->what->op == BENCH_CAS ? COMMAND_CAS : COMMAND_RAW_PUT, body,
-                                  &command, NULL);
-        if (rc == ERR_OK)
-            rc = storage_turn_add(turn->commands, &command, body, &slot);
-        if (rc != ERR_OK)
-            return rc;
+        size_t len = encode(ours->what, key, ours->versions[number]++, value, body);
+        rc = storage_entry_add(&turn->entry,
+                               ours->what->op == BENCH_CAS ? COMMAND_CAS : COMMAND_RAW_PUT,
+                               bytes_from(body, len));
     }
-    return ERR_OK;
+    storage_entry_end(&turn->entry, (uint16_t)count);
+    turn->count = count;
+    turn->ent = (struct raft_ent){
+        .term = 1, .index = ++ours->last, .len = (uint32_t)turn->entry.len, .data = turn->entry.data
+    };
+    return rc;
 }
 
 static err_t log_turn(struct ours *ours, struct turn *turn, struct err *e)
 {
-    raft_index index;
-    return storage_append_sync(ours->store, turn->commands, bench_now() << 16, &index, e);
+    struct raft_hs hs = { .term = 1, .vote = 1, .commit = turn->ent.index - 1 };
+    err_t rc = storage_records_append(turn->records, 1, hs, &turn->ent, 1);
+    return rc == ERR_OK ? storage_sync(ours->store, turn->records, e) : rc;
 }
 
 static err_t apply_turn(struct ours *ours, struct turn *turn, struct err *e)
 {
-    err_t rc = storage_apply(ours->store, turn->commands, e);
-    for (uint32_t i = 0; rc == ERR_OK && i < storage_turn_count(turn->commands); i++)
-        if (storage_turn_result(turn->commands, i)->rc != ERR_OK)
-            rc = err_set(e, ERR_INTERNAL, "an operation answered %s",
-                         err_name(storage_turn_result(turn->commands, i)->rc));
+    uint32_t slot = 0;
+    err_t rc = storage_apply_entry(turn->apply, 1, &turn->ent, 1, &slot);
+    if (rc == ERR_OK)
+        rc = storage_apply_run(ours->store, turn->apply, e);
+    for (uint32_t i = 0; rc == ERR_OK && i < turn->count; i++) {
+        err_t result = storage_apply_result(turn->apply, slot, i, NULL)->rc;
+        if (result != ERR_OK)
+            rc = err_set(e, ERR_INTERNAL, "an operation answered %s", err_name(result));
+    }
     return rc;
 }
 
@@ -106,13 +118,16 @@ static struct turn *turn_new(struct ours *ours)
     struct turn *turn = calloc(1, sizeof *turn);
     if (turn == NULL)
         abort();
-    turn->commands = storage_turn_new(ours->store);
+    turn->records = storage_records_new(ours->store);
+    turn->apply = storage_apply_new(ours->store);
     return turn;
 }
 
 static void turn_free(struct turn *turn)
 {
-    storage_turn_free(turn->commands);
+    storage_records_free(turn->records);
+    storage_apply_free(turn->apply);
+    buf_free(&turn->entry);
     free(turn);
 }
 
@@ -331,12 +346,12 @@ void bench_ours(const struct bench_case *what, const char *dir, double seconds,
     struct err e = { 0 };
     char path[600];
     snprintf(path, sizeof path, "%s/store", dir);
-    struct storage_config config = { .path = path, .engine = &engine_rocks };
+    struct storage_config config = { .path = path, .engine = &engine_rocks, .alone = true };
     struct storage_ident ident = { .store_id = 1, .incarnation = 1 };
     ours.versions = calloc(BENCH_KEYS, sizeof ours.versions[0]);
     err_t rc = world_open(NULL, &world, &e);
     if (rc == ERR_OK)
-        rc = storage_init(world_env(world), &config, &ident, &e);
+        rc = storage_init(world_env(world), &config, &ident, NULL, &e);
     if (rc == ERR_OK)
         rc = storage_open(world_env(world), &config, &ours.store, &e);
     if (rc == ERR_OK && pthread_create(&tender, NULL, tend, &ours) == 0) {

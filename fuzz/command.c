@@ -36,6 +36,8 @@ static const ProtobufCMessageDescriptor *type_of(enum command_kind kind)
         return &flotilla__kv__cas_delete_request__descriptor;
     case COMMAND_NAMESPACE:
         return &flotilla__pd__namespace__descriptor;
+    case COMMAND_TSO:
+        return &flotilla__pd__tso_window__descriptor;
     }
     abort();
 }
@@ -73,6 +75,9 @@ static void check_fields(const struct command *c, const ProtobufCMessage *m)
     case COMMAND_NAMESPACE:
         FUZZ_CHECK(c->namespace_id == ns->id && same(c->key, ns->name) && same(c->value, ns->mode));
         break;
+    case COMMAND_TSO:
+        FUZZ_CHECK(c->window_ms == ((const Flotilla__Pd__TsoWindow *)(const void *)m)->window_ms);
+        break;
     }
 }
 
@@ -84,8 +89,8 @@ static void fuzz_body(enum command_kind kind, struct bytes body)
         FUZZ_CHECK(e.msg[0] != '\0');
         return;
     }
-    FUZZ_CHECK(c.kind == kind && c.key.len > 0 && c.key.len <= COMMAND_KEY_MAX &&
-               c.value.len <= COMMAND_VALUE_MAX);
+    FUZZ_CHECK(c.kind == kind && (c.key.len > 0) == (kind != COMMAND_TSO) &&
+               c.key.len <= COMMAND_KEY_MAX && c.value.len <= COMMAND_VALUE_MAX);
     ProtobufCMessage *m = protobuf_c_message_unpack(type_of(kind), NULL, body.len, body.data);
     FUZZ_CHECK(m != NULL);
     check_fields(&c, m);
@@ -94,16 +99,17 @@ static void fuzz_body(enum command_kind kind, struct bytes body)
     struct command back = { 0 };
     FUZZ_CHECK(command_encode(&c, &again) == ERR_OK);
     FUZZ_CHECK(command_decode(kind, buf_bytes(&again), &back, &e) == ERR_OK);
-    FUZZ_CHECK(bytes_equal(back.key, c.key) && bytes_equal(back.value, c.value));
+    FUZZ_CHECK(bytes_equal(back.key, c.key) && bytes_equal(back.value, c.value) &&
+               back.window_ms == c.window_ms);
     buf_free(&again);
 }
 
 static void fuzz_entry(struct bytes in)
 {
     uint16_t count;
-    uint64_t hlc;
+    uint64_t hlc, version;
     struct err e = { 0 };
-    if (command_take_entry(&in, &count, &hlc, &e) != ERR_OK)
+    if (command_take_entry(&in, &count, &hlc, &version, &e) != ERR_OK)
         return;
     for (; count > 0; count--) {
         struct command c;
@@ -119,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len == 0)
         return 0;
     struct bytes in = { data + 1, len - 1 };
-    unsigned what = data[0] % (COMMAND_NAMESPACE + 1);
+    unsigned what = data[0] % (COMMAND_TSO + 1);
     if (what == 0)
         fuzz_entry(in);
     else

@@ -197,12 +197,13 @@ static void fuzz_store(struct bytes in)
                                            .engine = &engine_mem,
                                            .engine_config = { .memtable_bytes = 16 << 10 },
                                            .segment_bytes = SEGMENT,
-                                           .spare_segments = 1 };
+                                           .spare_segments = 1,
+                                           .alone = true };
     struct storage_ident ident = { .cluster_id = { 1 }, .store_id = 7, .incarnation = INCARNATION };
     const char *path = "/store/wal/0000000000000001.seg";
     struct sim_disk *disk = sim_disk_new(1);
     struct sim_world *world = sim_world_new(1, disk);
-    FUZZ_CHECK(storage_init(sim_world_env(world), &store_config, &ident, &e) == ERR_OK);
+    FUZZ_CHECK(storage_init(sim_world_env(world), &store_config, &ident, NULL, &e) == ERR_OK);
     uint64_t number, offset = end_of(disk, path, &number);
     put_batches(disk, path, offset, number, in);
     struct storage *store = NULL;

@@ -132,6 +132,13 @@ void map_free(struct map *m)
     map_init(m, m->seed);
 }
 
+void map_clear(struct map *m)
+{
+    if (m->count > 0)
+        memset(m->entries, 0, m->cap * sizeof m->entries[0]);
+    m->count = 0;
+}
+
 /* A byte key without bytes still needs an address: data NULL marks u64 keys. */
 static struct map_entry by_bytes(const struct map *m, struct bytes key, void *value)
 {

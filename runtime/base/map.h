@@ -30,6 +30,9 @@ void map_init(struct map *m, uint64_t seed);
 /* Frees the table, not the values; the map is empty and may be used again. */
 void map_free(struct map *m);
 
+/* Takes out everything, keeps the table. */
+void map_clear(struct map *m);
+
 /* The value at `key`, NULL if there is none. */
 void *map_get(const struct map *m, struct bytes key);
 void *map_get_u64(const struct map *m, uint64_t key);

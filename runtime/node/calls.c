@@ -76,6 +76,20 @@ void node_call_not_leader(struct node_call *c, uint64_t region_id, uint64_t stor
     buf_free(&body);
 }
 
+void node_call_refuse(struct node_call *c, err_t rc, const char *message, uint32_t backoff_ms,
+                      const struct region_hint *hint)
+{
+    const char *address = NULL;
+    if (rc != ERR_NOT_LEADER) {
+        node_call_fail(c, rc, message, backoff_ms);
+        return;
+    }
+    if (hint->leader_store != 0 && c->calls->address_of != NULL)
+        address = c->calls->address_of(c->calls->self, hint->leader_store);
+    node_call_not_leader(c, hint->region_id, hint->leader_store,
+                         BYTES(address != NULL ? address : ""));
+}
+
 void node_call_too_large(struct node_call *c, const char *message, const char *limit, uint64_t max,
                          uint64_t have)
 {

@@ -8,6 +8,7 @@
 #include "base/histogram.h"
 #include "env/env.h"
 #include "net/rpc.h"
+#include "region/region.h"
 
 enum { NODE_METHODS_MAX = 24, NODE_CODES = 64 };
 
@@ -20,6 +21,9 @@ struct node_calls {
     struct env *env;
     struct node_method methods[NODE_METHODS_MAX];
     unsigned count;
+    /* Where a store can be reached; NULL: not known. May be NULL itself. */
+    const char *(*address_of)(void *self, uint64_t store);
+    void *self;
 };
 
 struct node_call {
@@ -45,6 +49,9 @@ void node_call_too_large(struct node_call *c, const char *message, const char *l
  * The client then asks there. */
 void node_call_not_leader(struct node_call *c, uint64_t region_id, uint64_t store,
                           struct bytes address);
+/* Answers with what a region has refused: NOT_LEADER with whom to ask instead, as far as it is known. */
+void node_call_refuse(struct node_call *c, err_t rc, const char *message, uint32_t backoff_ms,
+                      const struct region_hint *hint);
 
 /* A Status as field `number`: {} for OK. */
 void node_put_status(struct buf *b, uint32_t number, err_t rc, struct bytes message,

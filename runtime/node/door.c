@@ -102,7 +102,7 @@ static void ask_get(struct node *n, const struct value *arguments, struct script
                                      .value = &op->value,
                                      .deadline = UINT64_MAX,
                                      .done = get_done };
-    region_get(n->region, &op->read);
+    region_get(n->regions, &op->read);
 }
 
 static void kv_get(struct node *n, const struct value *arguments, struct script_call *call)
@@ -171,7 +171,7 @@ static void ask_scan(struct node *n, const struct value *arguments, struct scrip
     };
     if (to.len > 0)
         op->scan.args.end = buf_bytes(&op->end);
-    region_scan(n->region, &op->scan);
+    region_scan(n->regions, &op->scan);
 }
 
 static void kv_scan(struct node *n, const struct value *arguments, struct script_call *call)
@@ -341,8 +341,8 @@ static void door_call(void *user, const char *name, const struct value *argument
 {
     struct node *n = user;
     if (strcmp(name, "region.show") == 0) {
-        uint64_t id = value_get_u64(arguments, "id", REGION_ID);
-        if (id != REGION_ID)
+        uint64_t id = value_get_u64(arguments, "id", REGION_SYSTEM);
+        if (id != REGION_SYSTEM)
             script_call_answer(call, ERR_REGION_NOT_FOUND, "there is no region of that id", NULL);
         else
             script_call_answer(call, ERR_OK, NULL, node_fact_region(n));

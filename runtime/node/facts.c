@@ -23,7 +23,7 @@ static void put_text(struct value *map, const char *key, const char *x)
 struct value *node_fact_status(struct node *n, const struct value *arguments)
 {
     (void)arguments;
-    const struct region_stats *s = region_stats(n->region);
+    const struct region_stats *s = region_stats(n->regions);
     struct value *v = value_new(VALUE_MAP);
     char hex[2 * STORAGE_CLUSTER_ID + 1], not_ready[512];
     for (unsigned i = 0; i < STORAGE_CLUSTER_ID; i++)
@@ -42,6 +42,8 @@ struct value *node_fact_status(struct node *n, const struct value *arguments)
     put_text(v, "console", node_console_text(n));
     put_text(v, "http", node_http_text(n));
     put_text(v, "data_dir", n->config.data_dir);
+    put_u64(v, "regions", s->regions);
+    put_u64(v, "leads", s->leaders);
     put_u64(v, "committed", s->committed);
     put_u64(v, "applied", s->applied);
     put_u64(v, "durable", s->storage.durable);
@@ -52,7 +54,7 @@ struct value *node_fact_status(struct node *n, const struct value *arguments)
     put_number(v, "writes_per_s", s->writes_per_s);
     put_number(v, "disk_available_bytes", (double)s->disk_available);
     put_number(v, "disk_total_bytes", (double)s->disk_total);
-    put_u64(v, "hlc", region_hlc(n->region));
+    put_u64(v, "hlc", region_hlc(n->regions));
     struct net_stats net = { 0 };
     if (n->server != NULL)
         net_server_stats(n->server, &net);
@@ -116,35 +118,75 @@ struct value *node_fact_metrics(struct node *n, const struct value *arguments)
 
 /* ---- Region, plan ------------------------------------------------------------------------- */
 
-struct value *node_fact_region(struct node *n)
+static void put_peers(struct value *v, const struct region_info *info)
 {
-    const struct region_stats *s = region_stats(n->region);
-    struct value *v = value_new(VALUE_MAP);
-    put_u64(v, "id", REGION_ID);
-    put_u64(v, "conf_ver", REGION_CONF_VER);
-    put_u64(v, "version", REGION_VERSION);
-    put_text(v, "start_key", ""); /* end_key is nil: there is no end */
+    struct value *list = value_set(v, "peers");
+    value_put_list(list);
+    for (size_t i = 0; i < info->peer_count; i++) {
+        const struct region_peer_info *peer = &info->peers[i];
+        struct value *p = value_add(list);
+        value_put_map(p);
+        put_u64(p, "id", peer->id);
+        put_u64(p, "store", peer->store);
+        put_text(p, "role", peer->learner ? "learner" : "voter");
+        if (info->leads)
+            put_u64(p, "match", peer->match);
+    }
+}
+
+/* Sizes and rates are the store's: it has one region until regions split. */
+static void put_region(struct value *v, struct node *n, const struct region_info *info)
+{
+    const struct region_stats *s = region_stats(n->regions);
+    put_u64(v, "id", info->id);
+    put_u64(v, "conf_ver", info->conf_ver);
+    put_u64(v, "version", info->version);
+    value_put_bytes(value_set(v, "start_key"), info->start);
+    if (!info->end_unbounded) /* else end_key is nil: there is no end */
+        value_put_bytes(value_set(v, "end_key"), info->end);
     put_number(v, "bytes", (double)s->approx_bytes);
     put_number(v, "keys", (double)s->approx_keys);
     put_number(v, "reads", (double)s->reads);
     put_number(v, "writes", (double)s->writes);
     put_number(v, "reads_per_s", s->reads_per_s);
     put_number(v, "writes_per_s", s->writes_per_s);
-    put_u64(v, "committed", s->committed);
-    put_u64(v, "applied", s->applied);
-    put_u64(v, "leader", n->node_id);
+    put_u64(v, "term", info->term);
+    put_u64(v, "last", info->last);
+    put_u64(v, "committed", info->committed);
+    put_u64(v, "applied", info->applied);
+    put_u64(v, "leader", info->leader_store);
+    put_u64(v, "peer", info->peer_id);
+    put_peers(v, info);
+}
+
+struct value *node_fact_region(struct node *n)
+{
+    struct region_info info;
+    struct value *v = value_new(VALUE_MAP);
+    if (region_info(n->regions, REGION_SYSTEM, &info) == ERR_OK)
+        put_region(v, n, &info);
     return v;
+}
+
+struct region_rows {
+    struct node *n;
+    struct value *list;
+};
+
+static void add_region(void *user, const struct region_info *info)
+{
+    struct region_rows *rows = user;
+    struct value *v = value_add(rows->list);
+    value_put_map(v);
+    put_region(v, rows->n, info);
 }
 
 struct value *node_fact_region_list(struct node *n, const struct value *arguments)
 {
     (void)arguments;
-    struct value *list = value_new(VALUE_LIST);
-    struct value *one = node_fact_region(n);
-    *value_add(list) = *one; /* the tree below moves; its root's memory goes */
-    one->kind = VALUE_NIL;
-    value_free(one);
-    return list;
+    struct region_rows rows = { n, value_new(VALUE_LIST) };
+    region_each(n->regions, add_region, &rows);
+    return rows.list;
 }
 
 struct value *node_fact_plan(struct node *n, const struct value *arguments)

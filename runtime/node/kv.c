@@ -63,6 +63,13 @@ void kv_op_fail(struct kv_op *op, err_t rc, const char *message, uint32_t backof
     kv_op_end(op);
 }
 
+void kv_op_refuse(struct kv_op *op, err_t rc, const char *message, uint32_t backoff_ms,
+                  const struct region_hint *hint)
+{
+    node_call_refuse(&op->call, rc, message, backoff_ms, hint);
+    kv_op_end(op);
+}
+
 void kv_op_reply(struct kv_op *op, err_t rc)
 {
     node_call_reply(&op->call, rc, &op->reply);
@@ -157,7 +164,7 @@ static void write_done(struct region_write *w)
 {
     struct kv_op *op = container_of(w, struct kv_op, write);
     if (w->rc != ERR_OK) {
-        kv_op_fail(op, w->rc, w->error.msg, w->backoff_ms);
+        kv_op_refuse(op, w->rc, w->error.msg, w->backoff_ms, &w->hint);
         return;
     }
     const struct kv_backend *b = &op->method->kv->backend;
@@ -201,7 +208,7 @@ static void get_done(struct region_read *q)
     struct kv_op *op = container_of(q, struct kv_op, read);
     bool found = q->rc == ERR_OK;
     if (!found && q->rc != ERR_NOT_FOUND) {
-        kv_op_fail(op, q->rc, q->error.msg, q->backoff_ms);
+        kv_op_refuse(op, q->rc, q->error.msg, q->backoff_ms, &q->hint);
         return;
     }
     node_put_status(&op->reply, 1, ERR_OK, (struct bytes){ 0 }, 0);

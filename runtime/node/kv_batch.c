@@ -92,7 +92,7 @@ static void batch_done(struct region_write *w)
 {
     struct kv_op *op = container_of(w, struct kv_op, write);
     if (w->rc != ERR_OK) {
-        kv_op_fail(op, w->rc, w->error.msg, w->backoff_ms);
+        kv_op_refuse(op, w->rc, w->error.msg, w->backoff_ms, &w->hint);
         return;
     }
     /* BatchResponse: status 1, results 2 { status 1, version 2 }, hlc 3 */

@@ -49,6 +49,9 @@ struct kv_op *kv_op_begin(const struct kv_method *m, struct net_call *call);
 void kv_op_end(struct kv_op *op);
 /* Answers with a Status alone (TOO_LARGE with its limit) and ends. */
 void kv_op_fail(struct kv_op *op, err_t rc, const char *message, uint32_t backoff_ms);
+/* The same for what the region has refused: NOT_LEADER says whom to ask. */
+void kv_op_refuse(struct kv_op *op, err_t rc, const char *message, uint32_t backoff_ms,
+                  const struct region_hint *hint);
 /* Answers with what is in op->reply and ends. */
 void kv_op_reply(struct kv_op *op, err_t rc);
 

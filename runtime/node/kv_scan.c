@@ -27,7 +27,7 @@ static void scan_done(struct region_scan *s)
     struct kv_op *op = container_of(s, struct kv_op, scan);
     if (s->rc != ERR_OK) {
         buf_free(&s->next);
-        kv_op_fail(op, s->rc, s->error.msg, s->backoff_ms);
+        kv_op_refuse(op, s->rc, s->error.msg, s->backoff_ms, &s->hint);
         return;
     }
     pb_append_u64(&op->reply, 3, s->more);

@@ -73,7 +73,7 @@ static void connections(const struct node *n, const struct metrics_sink *s)
 
 static void region(const struct node *n, const struct metrics_sink *s)
 {
-    const struct region_stats *v = region_stats(n->region);
+    const struct region_stats *v = region_stats(n->regions);
     gauge(s, "flotilla_region_committed_index", "newest committed log entry", (double)v->committed);
     gauge(s, "flotilla_region_applied_index", "newest applied log entry", (double)v->applied);
     gauge(s, "flotilla_region_bytes", "estimated size of the data", (double)v->approx_bytes);
@@ -95,6 +95,18 @@ static void region(const struct node *n, const struct metrics_sink *s)
     counter(s, "flotilla_region_reads_cached_total", "reads that memory answered", v->reads_cached);
     counter(s, "flotilla_region_reads_lane_total", "reads and scans that went to the READ lane",
             v->reads_lane);
+    gauge(s, "flotilla_regions", "regions that have a replica here", (double)v->regions);
+    gauge(s, "flotilla_leaders", "of them led by this node", (double)v->leaders);
+    counter(s, "flotilla_elections_total", "elections won", v->elections);
+    counter(s, "flotilla_raft_messages_received_total", "messages from other stores",
+            v->messages_in);
+    counter(s, "flotilla_raft_messages_sent_total", "messages to other stores", v->messages_out);
+    counter(s, "flotilla_raft_batches_sent_total", "frames that carried them", v->batches_out);
+    counter(s, "flotilla_raft_messages_refused_total", "for no peer of this store",
+            v->messages_refused);
+    gauge(s, "flotilla_entry_cache_bytes", "log entries in memory", (double)v->cache_bytes);
+    counter(s, "flotilla_refused_not_leader_total", "refused with NOT_LEADER", v->refused_leader);
+    counter(s, "flotilla_undetermined_total", "writes whose outcome is not known", v->undetermined);
     counter(s, "flotilla_refused_busy_total", "refused with SERVER_IS_BUSY", v->refused_busy);
     counter(s, "flotilla_refused_disk_full_total", "refused with DISK_FULL", v->refused_disk);
     counter(s, "flotilla_refused_hlc_total", "refused with HLC_REFUSED", v->refused_hlc);
@@ -108,7 +120,7 @@ static void region(const struct node *n, const struct metrics_sink *s)
 
 static void storage(const struct node *n, const struct metrics_sink *s)
 {
-    const struct region_stats *r = region_stats(n->region);
+    const struct region_stats *r = region_stats(n->regions);
     const struct storage_stats *v = &r->storage;
     counter(s, "flotilla_log_batches_total", "batches written to the log", v->batches);
     counter(s, "flotilla_log_syncs_total", "syncs of the log", v->syncs);

@@ -11,7 +11,7 @@ enum { NAME_MAX_LEN = 64, WAITING_MAX = 1024 };
 
 struct node_namespaces {
     struct node_calls *calls;
-    struct region *region;
+    struct region_store *regions;
     struct storage *store;
     struct list waiting; /* struct node_namespace_create; the first one may be under way */
     unsigned waiting_count;
@@ -73,6 +73,7 @@ static void create_written(struct region_write *w)
     err_t rc = w->rc;
     if (rc != ERR_OK) {
         c->backoff_ms = w->backoff_ms;
+        c->hint = w->hint;
         err_set(&c->error, rc, "%s", w->error.msg);
     } else if ((rc = region_write_result(w, 0)->rc) != ERR_OK) {
         err_set(&c->error, rc, "namespace %u could not be created: %s", n->id, err_name(rc));
@@ -113,7 +114,7 @@ static void create_next(struct node_namespaces *n)
         n->write.count = 1;
         n->write.deadline = c->deadline;
         n->write.done = create_written;
-        region_propose(n->region, &n->write);
+        region_propose(n->regions, &n->write);
     }
 }
 
@@ -121,6 +122,7 @@ void node_namespaces_create(struct node_namespaces *n, struct node_namespace_cre
 {
     c->error = (struct err){ 0 };
     c->backoff_ms = 0;
+    c->hint = (struct region_hint){ 0 };
     list_init(&c->node);
     if (n->waiting_count >= WAITING_MAX) {
         c->rc = err_set(&c->error, ERR_SERVER_IS_BUSY, "%d namespaces are being created already",
@@ -160,26 +162,78 @@ static bool take_two(struct bytes in, struct bytes *first, struct bytes *second)
     return in.len == 0;
 }
 
+/* A look at the namespaces: what is there once it is proved that we lead. */
+struct look_op {
+    struct region_barrier barrier;
+    struct node_call call;
+    struct node_namespaces *owner;
+    struct buf name; /* of the one that is looked for */
+    void (*answer)(struct look_op *op, struct buf *reply);
+};
+
+static void look_proved(struct region_barrier *barrier)
+{
+    struct look_op *op = container_of(barrier, struct look_op, barrier);
+    struct buf reply = { 0 };
+    if (barrier->rc != ERR_OK)
+        node_call_refuse(&op->call, barrier->rc, barrier->error.msg, barrier->backoff_ms,
+                         &barrier->hint);
+    else
+        op->answer(op, &reply);
+    buf_free(&reply);
+    buf_free(&op->name);
+    free(op);
+}
+
+static struct look_op *look_begin(const struct method *m, struct net_call *net,
+                                  void (*answer)(struct look_op *op, struct buf *reply))
+{
+    struct look_op *op = calloc(1, sizeof *op);
+    if (op == NULL)
+        abort(); /* small; limited by the requests in flight */
+    node_call_begin(&op->call, m->owner->calls, m->counts, net);
+    op->owner = m->owner;
+    op->answer = answer;
+    op->barrier.region_id = REGION_SYSTEM;
+    op->barrier.deadline = net_call_deadline(net);
+    op->barrier.done = look_proved;
+    return op;
+}
+
+static void look_fail(struct look_op *op, err_t rc, const char *why)
+{
+    node_call_fail(&op->call, rc, why, 0);
+    buf_free(&op->name);
+    free(op);
+}
+
+static void answer_get(struct look_op *op, struct buf *reply)
+{
+    struct storage_namespace ns;
+    if (storage_namespace_find(op->owner->store, buf_bytes(&op->name), &ns) != ERR_OK) {
+        node_call_fail(&op->call, ERR_NOT_FOUND, "there is no namespace of that name: create it",
+                       0);
+        return;
+    }
+    node_put_status(reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
+    put_namespace(reply, 2, &ns);
+    node_call_reply(&op->call, ERR_OK, reply);
+}
+
 static void handle_get(void *user, struct net_call *net)
 {
     const struct method *m = user;
-    struct node_call call;
+    struct look_op *op = look_begin(m, net, answer_get);
     struct bytes name, unused;
-    struct storage_namespace ns;
-    node_call_begin(&call, m->owner->calls, m->counts, net);
     if (!take_two(net_call_body(net), &name, &unused)) {
-        node_call_fail(&call, ERR_INVALID_ARGUMENT, "the request is malformed", 0);
+        look_fail(op, ERR_INVALID_ARGUMENT, "the request is malformed");
         return;
     }
-    if (storage_namespace_find(m->owner->store, name, &ns) != ERR_OK) {
-        node_call_fail(&call, ERR_NOT_FOUND, "there is no namespace of that name: create it", 0);
+    if (buf_append(&op->name, name) != ERR_OK) {
+        look_fail(op, ERR_RESOURCE_EXHAUSTED, "no memory for a name");
         return;
     }
-    struct buf reply = { 0 };
-    node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
-    put_namespace(&reply, 2, &ns);
-    node_call_reply(&call, ERR_OK, &reply);
-    buf_free(&reply);
+    region_barrier(m->owner->regions, &op->barrier);
 }
 
 static void list_one(void *user, const struct storage_namespace *ns)
@@ -187,24 +241,26 @@ static void list_one(void *user, const struct storage_namespace *ns)
     put_namespace(user, 2, ns);
 }
 
+static void answer_list(struct look_op *op, struct buf *reply)
+{
+    node_put_status(reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
+    storage_namespaces(op->owner->store, list_one, reply);
+    node_call_reply(&op->call, ERR_OK, reply);
+}
+
 static void handle_list(void *user, struct net_call *net)
 {
     const struct method *m = user;
-    struct node_call call;
-    struct buf reply = { 0 };
-    node_call_begin(&call, m->owner->calls, m->counts, net);
+    struct look_op *op = look_begin(m, net, answer_list);
     struct bytes body = net_call_body(net);
     struct pb_field unknown; /* the request has no fields yet */
     while (pb_next(&body, &unknown))
         continue;
     if (body.len != 0) {
-        node_call_fail(&call, ERR_INVALID_ARGUMENT, "the request is malformed", 0);
+        look_fail(op, ERR_INVALID_ARGUMENT, "the request is malformed");
         return;
     }
-    node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
-    storage_namespaces(m->owner->store, list_one, &reply);
-    node_call_reply(&call, ERR_OK, &reply);
-    buf_free(&reply);
+    region_barrier(m->owner->regions, &op->barrier);
 }
 
 struct create_op {
@@ -216,7 +272,7 @@ static void create_done(struct node_namespace_create *c)
 {
     struct create_op *op = container_of(c, struct create_op, create);
     if (c->rc != ERR_OK) {
-        node_call_fail(&op->call, c->rc, c->error.msg, c->backoff_ms);
+        node_call_refuse(&op->call, c->rc, c->error.msg, c->backoff_ms, &c->hint);
     } else {
         struct buf reply = { 0 };
         node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);
@@ -244,7 +300,7 @@ static void handle_create(void *user, struct net_call *net)
     node_namespaces_create(m->owner, &op->create);
 }
 
-struct node_namespaces *node_namespaces_new(struct node_calls *calls, struct region *region,
+struct node_namespaces *node_namespaces_new(struct node_calls *calls, struct region_store *regions,
                                             struct storage *store)
 {
     static const struct {
@@ -260,7 +316,7 @@ struct node_namespaces *node_namespaces_new(struct node_calls *calls, struct reg
     if (n == NULL)
         abort(); /* small and fixed */
     n->calls = calls;
-    n->region = region;
+    n->regions = regions;
     n->store = store;
     list_init(&n->waiting);
     for (unsigned i = 0; i < NODE_NAMESPACE_HANDLERS; i++) {

@@ -29,7 +29,7 @@ const char *node_state_name(enum node_state state)
 /* How long the log's sync that runs now has been running, in ns; 0: none runs. */
 static uint64_t sync_age(const struct node *n)
 {
-    uint64_t began = region_stats(n->region)->sync_began;
+    uint64_t began = region_stats(n->regions)->sync_began;
     return began != 0 ? env_now(n->env) - began : 0;
 }
 
@@ -42,7 +42,7 @@ void node_not_ready(const struct node *n, char *out, size_t len)
         snprintf(out, len, "starting");
     else if (n->state != NODE_SERVING)
         snprintf(out, len, "stopping");
-    else if (region_stats(n->region)->disk_full)
+    else if (region_stats(n->regions)->disk_full)
         snprintf(out, len, "the disk is nearly full: writes are refused");
     else if (sync_age(n) > HUNG_NS)
         snprintf(out, len, "the disk has not answered a sync for %llu s",
@@ -124,6 +124,7 @@ void node_drain(struct node *n)
     n->state = NODE_DRAINING;
     logger_info(n->log, "stopping: no new requests are taken");
     env_timer_start(n->env, &n->drain_deadline, n->config.drain_ms * MS);
+    region_store_hand_over(n->regions);
     if (n->pd != NULL)
         pd_stop(n->pd);
     net_server_drain(n->server, drained, n);
@@ -189,6 +190,62 @@ static struct storage_config storage_config(const struct node_options *o)
     };
 }
 
+/* ---- Other stores ------------------------------------------------------------------------- */
+
+static void send_batch(void *user, uint64_t store, struct buf *body)
+{
+    struct node *n = user;
+    net_peers_send(n->peers, store, NET_RAFT, body);
+}
+
+static err_t take_push(void *user, uint64_t store, uint64_t incarnation, uint16_t method,
+                       struct bytes body)
+{
+    struct node *n = user;
+    struct err e = { 0 };
+    (void)incarnation;
+    err_t rc = method == NET_RAFT
+                   ? region_store_receive(n->regions, store, body, &e)
+                   : err_set(&e, ERR_UNIMPLEMENTED, "no push has the number %u", (unsigned)method);
+    if (rc != ERR_OK)
+        logger_warn(n->log, "a message of another store was refused", logger_u64("store", store),
+                    logger_err(&e));
+    return rc;
+}
+
+static void peer_unreachable(void *user, uint64_t store)
+{
+    struct node *n = user;
+    if (n->regions != NULL)
+        region_store_unreachable(n->regions, store);
+}
+
+static const char *address_of(void *self, uint64_t store)
+{
+    const struct node *n = self;
+    for (uint32_t i = 0; i < n->config.cluster.count; i++)
+        if (n->config.cluster.stores[i].id == store)
+            return n->config.cluster.stores[i].address;
+    return NULL;
+}
+
+static err_t open_peers(struct node *n, struct err *e)
+{
+    snprintf(n->identity, sizeof n->identity, "flotilla/%s", n->options.version);
+    struct net_peers_config c = { .cluster_id = bytes_from(n->cluster_id, sizeof n->cluster_id),
+                                  .node_id = n->node_id,
+                                  .incarnation = storage_ident(n->store)->incarnation,
+                                  .identity = n->identity,
+                                  .unreachable = peer_unreachable,
+                                  .user = n };
+    err_t rc = net_peers_open(n->env, n->log, &c, &n->peers, e);
+    for (uint32_t i = 0; rc == ERR_OK && i < n->config.cluster.count; i++)
+        if (n->config.cluster.stores[i].id != n->node_id)
+            net_peers_set(n->peers, n->config.cluster.stores[i].id,
+                          n->config.cluster.stores[i].address);
+    return rc;
+}
+
 static err_t open_store(struct node *n, struct err *e)
 {
     struct storage_config c = storage_config(&n->options);
@@ -198,6 +255,9 @@ static err_t open_store(struct node *n, struct err *e)
     const struct storage_ident *ident = storage_ident(n->store);
     n->node_id = ident->store_id;
     memcpy(n->cluster_id, ident->cluster_id, sizeof n->cluster_id);
+    rc = open_peers(n, e);
+    if (rc != ERR_OK)
+        return rc;
     const struct node_config *o = &n->config;
     struct region_config rc_config = {
         .uncommitted_bytes_max = o->region.uncommitted_bytes_max,
@@ -209,22 +269,24 @@ static err_t open_store(struct node *n, struct err *e)
         .disk_reserve_percent = o->storage.disk_reserve_percent,
         .max_offset_ms = o->hlc.max_offset_ms,
         .hlc_window_ms = o->hlc.window_ms,
+        .transport = { .send = send_batch, .user = n },
         .path = o->data_dir,
         .failed = store_failed,
         .user = n,
     };
-    rc = region_open(n->env, n->log, n->store, &rc_config, &n->region, e);
+    rc = region_store_open(n->env, n->log, n->store, &rc_config, &n->regions, e);
     if (rc != ERR_OK)
         return rc;
     struct pd_tso_config tso = { .window_ms = o->tso.window_ms,
                                  .count_max = o->tso.count_max,
                                  .waiting_max = TSO_WAITING_MAX };
-    return pd_tso_open(n->env, n->log, n->store, n->region, &tso, &n->oracle, e);
+    n->oracle = pd_tso_open(n->env, n->log, n->store, n->regions, &tso);
+    return ERR_OK;
 }
 
 static void backend_write(void *self, struct region_write *w)
 {
-    region_propose(((struct node *)self)->region, w);
+    region_propose(((struct node *)self)->regions, w);
 }
 
 static const struct storage_result *backend_result(void *self, const struct region_write *w,
@@ -236,22 +298,27 @@ static const struct storage_result *backend_result(void *self, const struct regi
 
 static void backend_get(void *self, struct region_read *q)
 {
-    region_get(((struct node *)self)->region, q);
+    region_get(((struct node *)self)->regions, q);
 }
 
 static void backend_scan(void *self, struct region_scan *s)
 {
-    region_scan(((struct node *)self)->region, s);
+    region_scan(((struct node *)self)->regions, s);
 }
 
+/* Who does not lead the system region may not have heard of it yet: there the region says whom to ask. */
 static bool backend_namespace(void *self, uint32_t id)
 {
-    return id == 1 || storage_namespace_exists(((struct node *)self)->store, id);
+    struct node *n = self;
+    return id == 1 || storage_namespace_exists(n->store, id) ||
+           !region_leads(n->regions, REGION_SYSTEM, NULL);
 }
 
 static void make_handlers(struct node *n)
 {
     n->calls.env = n->env;
+    n->calls.address_of = address_of;
+    n->calls.self = n;
     n->backend = (struct kv_backend){ .write = backend_write,
                                       .result = backend_result,
                                       .get = backend_get,
@@ -261,7 +328,7 @@ static void make_handlers(struct node *n)
     n->kv = kv_new(&n->calls, &n->backend,
                    &(struct kv_config){ .scan_rows_max = n->config.region.scan_rows_max,
                                         .scan_bytes_max = n->config.region.scan_bytes_max });
-    n->namespaces = node_namespaces_new(&n->calls, n->region, n->store);
+    n->namespaces = node_namespaces_new(&n->calls, n->regions, n->store);
     n->tso = node_tso_new(&n->calls, n->oracle);
     n->admin = node_admin_new(&n->calls);
     struct net_handler *h = n->handlers;
@@ -277,7 +344,6 @@ static err_t open_server(struct node *n, struct err *e)
 {
     const struct node_config *o = &n->config;
     struct node_memory memory = node_memory_divide(o);
-    snprintf(n->identity, sizeof n->identity, "flotilla/%s", n->options.version);
     struct net_server_config c = {
         .address = o->address,
         .limits = { .frame_max = o->limits.frame_max,
@@ -293,6 +359,8 @@ static err_t open_server(struct node *n, struct err *e)
         .cluster_id = bytes_from(n->cluster_id, sizeof n->cluster_id),
         .node_id = n->node_id,
         .identity = n->identity,
+        .push = take_push,
+        .push_user = n,
     };
     err_t rc = net_server_open(n->env, n->log, &c, &n->server, e);
     if (rc == ERR_OK)
@@ -319,7 +387,7 @@ static err_t open_scripts(struct node *n, struct err *e)
     node_admin_host(n->admin, n->scripts);
     struct pd_policy policy;
     script_host_policy(n->scripts, &policy);
-    n->pd = pd_new(n->env, n->log, n->region, &policy,
+    n->pd = pd_new(n->env, n->log, n->regions, &policy,
                    &(struct pd_config){ .interval_ms = o->policy.interval_ms,
                                         .store_id = n->node_id,
                                         .address = n->address });
@@ -421,8 +489,8 @@ err_t node_open(const struct node_options *options, struct node **ret, enum node
     env_timer_start(n->env, &n->delay, DELAY_NS);
     logger_info(n->log, "serving", logger_text("address", node_address(n)),
                 logger_u64("node", n->node_id),
-                logger_u64("applied", region_stats(n->region)->applied),
-                logger_u64("replayed", region_stats(n->region)->storage.replayed));
+                logger_u64("applied", region_stats(n->regions)->applied),
+                logger_u64("replayed", region_stats(n->regions)->storage.replayed));
     *ret = n;
     return ERR_OK;
 }
@@ -440,8 +508,8 @@ static void close_all(struct node *n, bool clean)
         pd_stop(n->pd);
     if (n->oracle != NULL)
         pd_tso_stop(n->oracle);
-    if (n->region != NULL)
-        region_stop(n->region, clean);
+    if (n->regions != NULL)
+        region_store_stop(n->regions, clean);
     node_console_close(n->console);
     if (n->admin != NULL)
         node_admin_host(n->admin, NULL);
@@ -453,7 +521,8 @@ static void close_all(struct node *n, bool clean)
     node_namespaces_free(n->namespaces);
     kv_free(n->kv);
     pd_tso_close(n->oracle);
-    region_close(n->region);
+    region_store_close(n->regions);
+    net_peers_close(n->peers);
     if (clean)
         storage_close(n->store);
     else
@@ -474,6 +543,24 @@ void node_abandon(struct node *n)
         close_all(n, false);
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The stores that hold the first region, ascending. */
+static unsigned first_stores(const struct node_config *c, uint64_t stores[RAFT_MAX_PEERS])
+{
+    unsigned n = 0;
+    for (; n < c->cluster.count; n++)
+        stores[n] = c->cluster.stores[n].id;
+    if (n == 0)
+        stores[n++] = c->init.store_id;
+    qsort(stores, n, sizeof *stores, compare_ids);
+    return n;
+}
+
 err_t node_init(const struct node_options *o, struct err *e)
 {
     err_t rc = node_config_check(o->config, e);
@@ -489,6 +576,19 @@ err_t node_init(const struct node_options *o, struct err *e)
         (void)sscanf(hex + 2 * i, "%2x", &byte); /* 32 hex digits: node_config_check() */
         ident.cluster_id[i] = (uint8_t)byte;
     }
+    uint64_t stores[RAFT_MAX_PEERS];
+    unsigned count = first_stores(o->config, stores);
+    struct region_meta meta;
+    struct buf bytes = { 0 };
+    region_meta_first(&meta, stores, count);
+    rc = region_meta_encode(&meta, &bytes);
+    region_meta_free(&meta);
     struct storage_config c = storage_config(o);
-    return storage_init(o->env, &c, &ident, e);
+    struct storage_first first = { .region = REGION_SYSTEM, .meta = buf_bytes(&bytes) };
+    if (rc == ERR_OK)
+        rc = storage_init(o->env, &c, &ident, &first, e);
+    else
+        err_set(e, rc, "no memory for the first region");
+    buf_free(&bytes);
+    return rc;
 }

@@ -9,8 +9,10 @@
 #include "namespaces.h"
 #include "node/console.h"
 #include "node/node.h"
+#include "net/peers.h"
 #include "pd/pd.h"
 #include "pd/tso.h"
+#include "region/meta.h"
 #include "region/region.h"
 #include "script/script.h"
 #include "storage/store.h"
@@ -33,7 +35,8 @@ struct node {
     bool told;         /* `stopped` was called */
 
     struct storage *store;
-    struct region *region;
+    struct net_peers *peers; /* the other stores */
+    struct region_store *regions;
     struct pd_tso *oracle;
     struct node_calls calls;
     struct kv *kv;

@@ -38,7 +38,7 @@ static void stamped(struct pd_tso_request *q)
 {
     struct tso_op *op = container_of(q, struct tso_op, request);
     if (q->rc != ERR_OK) {
-        node_call_fail(&op->call, q->rc, q->error.msg, 0);
+        node_call_refuse(&op->call, q->rc, q->error.msg, 0, &q->hint);
     } else {
         struct buf reply = { 0 };
         node_put_status(&reply, 1, ERR_OK, (struct bytes){ 0 }, 0);

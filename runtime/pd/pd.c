@@ -10,7 +10,7 @@
 struct pd {
     struct env *env;
     struct logger *log;
-    struct region *region;
+    struct region_store *regions;
     struct pd_policy policy;
     struct pd_config config;
     struct env_timer timer;
@@ -26,33 +26,36 @@ struct pd {
 
 static struct pd_view make_view(struct pd *pd)
 {
-    const struct region_stats *s = region_stats(pd->region);
-    uint64_t now_ms = hlc_physical(region_hlc(pd->region));
+    const struct region_stats *s = region_stats(pd->regions);
+    uint64_t now_ms = hlc_physical(region_hlc(pd->regions));
     pd->store = (struct pd_store_view){
         .id = pd->config.store_id,
         .address = pd->config.address,
         .state = s->latched ? "failed" : "up",
         .capacity_bytes = s->disk_total,
         .available_bytes = s->disk_available,
-        .region_count = 1,
-        .leader_count = 1,
+        .region_count = s->regions,
+        .leader_count = s->leaders,
     };
+    struct region_info info = { 0 };
+    (void)!region_info(pd->regions, REGION_SYSTEM,
+                       &info); /* every store has it until regions split */
     pd->region_view = (struct pd_region_view){
-        .id = REGION_ID,
-        .conf_ver = REGION_CONF_VER,
-        .version = REGION_VERSION,
-        .start_key = { (const uint8_t *)"", 0 },
-        .end_key = { (const uint8_t *)"", 0 },
-        .end_unbounded = true,
+        .id = info.id,
+        .conf_ver = info.conf_ver,
+        .version = info.version,
+        .start_key = info.start,
+        .end_key = info.end,
+        .end_unbounded = info.end_unbounded,
         .approx_bytes = s->approx_bytes,
         .approx_keys = s->approx_keys,
         .reads_per_s = s->reads_per_s,
         .writes_per_s = s->writes_per_s,
         .reads = s->reads,
         .writes = s->writes,
-        .leader_store = pd->config.store_id,
+        .leader_store = info.leader_store,
     };
-    pd->region_view.sample_count = region_samples(pd->region, &pd->region_view.samples);
+    pd->region_view.sample_count = region_samples(pd->regions, &pd->region_view.samples);
     return (struct pd_view){
         .now_ms = now_ms,
         .decision_id = pd->plan_id,
@@ -122,13 +125,17 @@ static void planned(void *user, const struct pd_plan *plan)
 static void ask(struct env_timer *timer)
 {
     struct pd *pd = container_of(timer, struct pd, timer);
-    pd->plan_id = region_hlc(pd->region); /* intervals are longer than a tick: one per plan */
+    if (!region_leads(pd->regions, REGION_SYSTEM, NULL)) { /* whoever leads it asks the policies */
+        env_timer_start(pd->env, &pd->timer, (uint64_t)pd->config.interval_ms * 1000000);
+        return;
+    }
+    pd->plan_id = region_hlc(pd->regions); /* intervals are longer than a tick: one per plan */
     struct pd_view view = make_view(pd);
     pd->stats.plans++;
     pd->policy.plan(pd->policy.self, &view, planned, pd);
 }
 
-struct pd *pd_new(struct env *env, struct logger *log, struct region *region,
+struct pd *pd_new(struct env *env, struct logger *log, struct region_store *regions,
                   const struct pd_policy *policy, const struct pd_config *config)
 {
     struct pd *pd = calloc(1, sizeof *pd);
@@ -136,7 +143,7 @@ struct pd *pd_new(struct env *env, struct logger *log, struct region *region,
         abort(); /* small and fixed */
     pd->env = env;
     pd->log = log;
-    pd->region = region;
+    pd->regions = regions;
     pd->policy = *policy;
     pd->config = *config;
     pd->timer.fire = ask;

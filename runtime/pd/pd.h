@@ -6,7 +6,7 @@
  *                         v
  *                    log, last decisions (console: plan.last)
  *
- * Nothing executes a proposal yet: accepted ones are logged as such. */
+ * It runs where the system region is led. Nothing executes a proposal yet: accepted ones are logged as such. */
 #pragma once
 
 #include "base/buf.h"
@@ -23,7 +23,7 @@ struct pd_config {
     const char *address; /* of the store's server; must outlive the driver */
 };
 
-struct pd *pd_new(struct env *env, struct logger *log, struct region *region,
+struct pd *pd_new(struct env *env, struct logger *log, struct region_store *regions,
                   const struct pd_policy *policy, const struct pd_config *config);
 /* Asks no more. A plan that is under way may still answer, until pd_close(). */
 void pd_stop(struct pd *pd);

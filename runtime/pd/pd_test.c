@@ -103,7 +103,7 @@ static void plan(void *self, const struct pd_view *v,
     struct policy *p = self;
     p->asked++;
     CHECK_EQ(v->region_count, 1);
-    CHECK_EQ(v->regions[0].id, REGION_ID);
+    CHECK_EQ(v->regions[0].id, REGION_SYSTEM);
     CHECK(v->regions[0].end_unbounded);
     CHECK_EQ(v->store_count, 1);
     CHECK(v->decision_id > p->last_id); /* seeds the policy's PRNG: never the same twice */
@@ -118,17 +118,17 @@ TEST(pd_asks_checks_and_keeps_decisions)
     struct sim_world *world = sim_world_new(1, NULL);
     struct env *env = sim_world_env(world);
     struct storage *store;
-    struct region *region;
+    struct region_store *opened;
     struct storage_config c = { .path = "/store", .engine = &engine_mem, .segment_bytes = 1 << 20 };
     struct storage_ident ident = { .store_id = 1, .incarnation = 1 };
-    CHECK_OK(storage_init(env, &c, &ident, &e), e);
+    CHECK_OK(storage_init(env, &c, &ident, NULL, &e), e);
     CHECK_OK(storage_open(env, &c, &store, &e), e);
     struct region_config rc = { .uncommitted_bytes_max = 1 << 20,
                                 .uncommitted_max = 10,
                                 .max_offset_ms = 500,
                                 .hlc_window_ms = 500,
                                 .path = "/store" };
-    CHECK_OK(region_open(env, NULL, store, &rc, &region, &e), e);
+    CHECK_OK(region_store_open(env, NULL, store, &rc, &opened, &e), e);
 
     static uint8_t key[] = "\0\0\0\1m";
     struct pd_proposal proposals[] = {
@@ -149,7 +149,7 @@ TEST(pd_asks_checks_and_keeps_decisions)
     struct policy p = { .answer = { .proposals = proposals, .count = 3, .notes = "three" } };
     struct pd_policy door = { plan, &p };
     struct pd *pd =
-        pd_new(env, NULL, region, &door,
+        pd_new(env, NULL, opened, &door,
                &(struct pd_config){ .interval_ms = 1000, .store_id = 1, .address = "here" });
     CHECK(pd_decision(pd, 0) == NULL);
     sim_world_run_for(world, 3 * SECOND + SECOND / 2);
@@ -177,8 +177,8 @@ TEST(pd_asks_checks_and_keeps_decisions)
     CHECK(pd_decision(pd, PD_DECISIONS_KEPT) == NULL);
     pd_stop(pd);
     pd_close(pd);
-    region_stop(region, true);
-    region_close(region);
+    region_store_stop(opened, true);
+    region_store_close(opened);
     storage_close(store);
     sim_world_close(world);
 }

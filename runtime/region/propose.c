@@ -1,114 +1,73 @@
 /* Writes on their way into the log.
  *
- *   queue   [w][w][w][w] ...         proposed; limited by bytes and count
- *              | end of a turn of the loop, no sync running, a turn idle
- *   turn    [w][w][w]                as many whole writes as fit one entry
- *              | LOG lane: one write, one sync
- *   commit
+ *   queue      [w][w][w][w] ...      of a region; limited by bytes and count over all regions
+ *                 | end of a turn of the loop, no sync running, we lead
+ *   entry      [w w w w]             as many whole writes as fit one: the bytes of the requests, copied once
+ *   proposal   until the entry is applied: answered by its results
  *
- * While one turn syncs the next one's writes gather in the queue: that is the group commit. The
- * next turn is written only after the sync has ended, so the log never has two unsynced batches. */
+ * While one turn syncs the next one's writes gather in the queue: that is the group commit.
+ *
+ * What becomes of a proposal. Applied at its index and term: done. Something else applied at its index: never done, by
+ * nobody (thesis 3.6.3; that it was replaced in our log would not be enough: another one may still have it and lead).
+ * We lead no more: for some ticks the answer may still come, then it is UNDETERMINED. */
 #include "region_int.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#include "base/codec.h"
 #include "base/container.h"
 
-enum {
-    ENTRY_OVERHEAD = 16,  /* command.h: the entry's header */
-    COMMAND_OVERHEAD = 8, /* and a command's */
-    LOCAL_OVERHEAD = 64,  /* a local record, generously */
-    LOCALS_MAX = 7,       /* of one turn; and the clock's */
-    TURN_OVERHEAD = ENTRY_OVERHEAD + (LOCALS_MAX + 1) * LOCAL_OVERHEAD,
-};
+enum { DEPOSED_ELECTIONS = 2 }; /* how long a deposed leader's proposals may still be decided */
 
-static void log_run(struct env_job *job)
-{
-    struct region_turn *t = container_of(job, struct region_turn, log);
-    t->began = env_now(t->region->env);
-    t->rc = storage_append_sync(t->region->store, t->records, t->stamp, &t->index, &t->error);
-    t->ended = env_now(t->region->env);
-}
+/* ---- Ends --------------------------------------------------------------------------------- */
 
-/* There was no room for another log segment, and nothing was written: the store goes on. */
-static void turn_refused(struct region *r, struct region_turn *t)
+static void write_end(struct region_store *rs, struct region_write *w, err_t rc)
 {
-    if (t->has_bound && r->bound_owed == 0)
-        r->bound_owed = load_u64(t->bound); /* it was counted as saved: the next turn carries it */
-    r->stats.refused_disk += t->commands;
-    logger_warn(r->log, "a turn was refused, nothing of it was written", logger_err(&t->error));
-    region_turn_done(r, t, t->rc);
-}
-
-static void log_done(struct env_job *job)
-{
-    struct region_turn *t = container_of(job, struct region_turn, log);
-    struct region *r = t->region;
-    r->logging = false;
-    r->stats.sync_began = 0;
-    histogram_add(&r->stats.sync_us, (t->ended - t->began) / 1000);
-    if (t->rc != ERR_OK && storage_latched(r->store, NULL) == ERR_OK) {
-        turn_refused(r, t);
-        return;
-    }
-    if (t->rc != ERR_OK) {
-        struct err why = t->error;
-        region_fail(r, t->rc, &why);
-        region_turn_done(r, t, ERR_UNDETERMINED);
-        return;
-    }
-    r->stats.turns++;
-    while (!list_empty(&t->locals)) {
-        struct region_local *l =
-            container_of(list_pop_front(&t->locals), struct region_local, node);
-        l->done(l, ERR_OK);
-    }
-    region_commit(r, t);
-}
-
-static void retry_fire(struct env_timer *timer)
-{
-    (void)timer; /* the turn that follows tries again */
-}
-
-void region_propose_open(struct region *r)
-{
-    r->turn_max = storage_turn_max(r->store);
-    r->clock_retry.fire = retry_fire;
-    list_init(&r->queue);
-    list_init(&r->locals);
-    list_init(&r->idle);
-    list_init(&r->committed);
-    for (unsigned i = 0; i < REGION_TURNS; i++) {
-        struct region_turn *t = &r->turns[i];
-        t->region = r;
-        t->records = storage_turn_new(r->store);
-        t->log = (struct env_job){ .run = log_run, .done = log_done };
-        list_init(&t->writes);
-        list_init(&t->locals);
-        list_init(&t->node);
-        list_push_back(&r->idle, &t->node);
-    }
-}
-
-void region_propose_close(struct region *r)
-{
-    assert(list_empty(&r->queue) && list_empty(&r->locals));
-    env_timer_stop(r->env, &r->clock_retry);
-    for (unsigned i = 0; i < REGION_TURNS; i++)
-        storage_turn_free(r->turns[i].records);
-}
-
-static void write_end(struct region *r, struct region_write *w, err_t rc)
-{
-    r->stats.uncommitted -= w->count;
-    r->stats.uncommitted_bytes -= w->cost;
+    rs->stats.uncommitted -= w->count;
+    rs->stats.uncommitted_bytes -= w->cost;
+    rs->stats.undetermined += rc == ERR_UNDETERMINED;
     w->rc = rc;
-    histogram_add(&r->stats.write_us, (env_now(r->env) - w->began) / 1000);
+    histogram_add(&rs->stats.write_us, (env_now(rs->env) - w->began) / 1000);
     w->done(w);
 }
+
+static struct region_proposal *proposal_new(struct region_store *rs)
+{
+    struct region_proposal *p;
+    if (!list_empty(&rs->spare_proposals))
+        p = container_of(list_pop_front(&rs->spare_proposals), struct region_proposal, node);
+    else if ((p = calloc(1, sizeof *p)) == NULL)
+        abort(); /* small; limited by what is uncommitted */
+    list_init(&p->node);
+    list_init(&p->writes);
+    return p;
+}
+
+static void proposal_free(struct region_store *rs, struct region_proposal *p)
+{
+    list_remove(&p->node);
+    list_push_back(&rs->spare_proposals, &p->node);
+}
+
+/* Ends the proposal's writes; `why` NULL: w->error is theirs already. */
+static void proposal_end(struct region *r, struct region_proposal *p, err_t rc, const char *why)
+{
+    struct region_store *rs = r->rs;
+    struct list writes;
+    list_init(&writes);
+    list_splice(&writes, &p->writes);
+    proposal_free(rs, p);
+    while (!list_empty(&writes)) {
+        struct region_write *w = container_of(list_pop_front(&writes), struct region_write, node);
+        if (rc == ERR_NOT_LEADER)
+            region_not_leader(r, &w->hint, &w->error);
+        else if (rc != ERR_OK)
+            err_set(&w->error, rc, "%s", why);
+        write_end(rs, w, rc);
+    }
+}
+
+/* ---- Entries ------------------------------------------------------------------------------ */
 
 /* Ends the writes at the head of the queue whose deadline has passed. (One behind the head waits
  * for its turn: the queue is short.) */
@@ -119,74 +78,219 @@ static void queue_expire(struct region *r, uint64_t now)
         if (w->deadline > now)
             return;
         list_remove(&w->node);
-        r->stats.expired++;
-        write_end(r, w,
+        r->rs->stats.expired++;
+        write_end(r->rs, w,
                   err_set(&w->error, ERR_DEADLINE_EXCEEDED,
                           "the deadline passed before the write was begun: nothing was done"));
     }
 }
 
-/* Moves whole writes from the queue into the turn until the entry is full. */
-static void turn_fill_writes(struct region *r, struct region_turn *t)
+/* Whole writes from the head of the queue that fit one entry: moved into `p`. Answers the entry's size. */
+static size_t gather(struct region *r, struct region_proposal *p, uint32_t *count)
 {
+    size_t bytes = STORAGE_ENTRY_HEADER;
+    *count = 0;
     while (!list_empty(&r->queue)) {
         struct region_write *w = container_of(r->queue.next, struct region_write, node);
-        if (t->bytes + w->cost > r->turn_max || t->commands + w->count > COMMAND_COUNT_MAX)
-            return;
-        for (uint32_t i = 0; i < w->count; i++) {
-            uint32_t slot = 0;
-            err_t rc = storage_turn_add(t->records, &w->commands[i], w->bodies[i], &slot);
-            assert(rc == ERR_OK); /* the sizes above are the storage's own limits */
-            (void)rc;
-            if (i == 0)
-                w->first_slot = slot;
-            assert(slot == w->first_slot + i);
-            t->probe_cas |=
-                w->commands[i].kind == COMMAND_CAS || w->commands[i].kind == COMMAND_CAS_DELETE;
-        }
-        w->turn = t->records;
-        t->bytes += w->cost;
-        t->commands += w->count;
+        if (bytes + w->cost > r->rs->entry_max || *count + w->count > COMMAND_COUNT_MAX)
+            break;
+        w->first = *count;
+        bytes += w->cost;
+        *count += w->count;
         list_remove(&w->node);
-        list_push_back(&t->writes, &w->node);
+        list_push_back(&p->writes, &w->node);
+    }
+    return bytes;
+}
+
+static void ungather(struct region *r, struct region_proposal *p)
+{
+    list_splice(&p->writes, &r->queue);
+    list_splice(&r->queue, &p->writes);
+    proposal_free(r->rs, p);
+}
+
+/* Into the entry's own memory, which has just the room. */
+static void encode(const struct region_proposal *p, struct region_entry *entry, uint32_t count,
+                   uint64_t hlc, uint64_t version)
+{
+    struct buf bytes = { .data = entry->data, .cap = entry->len };
+    err_t rc = storage_entry_begin(&bytes, hlc, version);
+    list_for_each(node, &p->writes) {
+        struct region_write *w = container_of(node, struct region_write, node);
+        w->hlc = hlc;
+        for (uint32_t i = 0; i < w->count && rc == ERR_OK; i++)
+            rc = storage_entry_add(&bytes, w->commands[i].kind, w->bodies[i]);
+    }
+    storage_entry_end(&bytes, (uint16_t)count);
+    assert(rc == ERR_OK && bytes.data == entry->data && bytes.len == entry->len);
+}
+
+/* One entry of what waits. False: not now. */
+static bool propose_one(struct region *r)
+{
+    struct region_store *rs = r->rs;
+    uint64_t hlc;
+    if (!region_clock_stamp(rs, &hlc)) {
+        env_timer_start(rs->env, &rs->clock_retry, 1000000); /* that turn's hook comes back here */
+        return false;
+    }
+    struct region_proposal *p = proposal_new(rs);
+    uint32_t count;
+    size_t bytes = gather(r, p, &count);
+    struct region_entry *entry = region_entry_new((uint32_t)bytes);
+    if (entry == NULL) {
+        proposal_end(r, p, ERR_RESOURCE_EXHAUSTED, "no memory for an entry: nothing was done");
+        return true;
+    }
+    entry->type = RAFT_ENT_NORMAL;
+    encode(p, entry, count, hlc, r->meta.version);
+    struct raft_ent ent = region_entry_ent(entry);
+    err_t rc = raft_propose(r->raft, &ent, 1);
+    if (rc == ERR_OK) {
+        p->index = ent.index;
+        p->term = ent.term;
+        list_push_back(&r->proposals, &p->node);
+    } else if (rc == ERR_UNAVAILABLE && raft_role(r->raft) == RAFT_LEADER) {
+        ungather(r, p); /* it is handing over: soon it leads no more, or leads on */
+    } else if (rc == ERR_UNAVAILABLE) {
+        proposal_end(r, p, ERR_NOT_LEADER, NULL);
+    } else {
+        proposal_end(r, p, ERR_UNAVAILABLE, "the region takes no proposals: nothing was done");
+    }
+    region_entry_unref(entry); /* the log has its own reference */
+    region_touch(r);
+    return rc == ERR_OK;
+}
+
+void region_propose_turn(struct region_store *rs)
+{
+    if (rs->closing || rs->stats.latched || rs->logging || list_empty(&rs->proposing))
+        return;
+    uint64_t now = env_now(rs->env);
+    list_for_each_safe(node, &rs->proposing) {
+        struct region *r = container_of(node, struct region, proposing);
+        queue_expire(r, now);
+        if (r->role == RAFT_LEADER && !list_empty(&r->queue))
+            (void)propose_one(r);
+        if (list_empty(&r->queue))
+            list_remove(&r->proposing);
     }
 }
 
-static void turn_fill_locals(struct region *r, struct region_turn *t)
+/* ---- Answers ------------------------------------------------------------------------------ */
+
+static void count_write(struct region_store *rs, const struct region_write *w)
 {
-    for (unsigned n = 0; n < LOCALS_MAX && !list_empty(&r->locals); n++) {
-        struct region_local *l = container_of(r->locals.next, struct region_local, node);
-        err_t rc = storage_turn_add_local(t->records, l->kind, bytes_from(l->value, l->len));
-        assert(rc == ERR_OK);
-        (void)rc;
-        list_remove(&l->node);
-        list_push_back(&t->locals, &l->node);
+    for (uint32_t i = 0; i < w->count; i++) {
+        const struct command *c = &w->commands[i];
+        rs->stats.conflicts += region_write_result(w, i)->rc == ERR_CONFLICT;
+        region_stats_touch(rs, c->namespace_id, c->key);
+        if (c->kind == COMMAND_RAW_PUT || c->kind == COMMAND_CAS)
+            region_stats_row(rs, c->key.len, c->value.len);
     }
 }
 
-void region_propose_turn(struct region *r)
+static void answer(struct region *r, struct region_proposal *p, uint32_t slot)
 {
-    if (r->closing || r->stats.latched || r->logging || list_empty(&r->idle))
-        return;
-    queue_expire(r, env_now(r->env));
-    if (list_empty(&r->queue) && list_empty(&r->locals))
-        return;
-    struct region_turn *t = container_of(r->idle.next, struct region_turn, node);
-    if (!region_clock_stamp(r, t)) {
-        env_timer_start(r->env, &r->clock_retry, 1000000); /* that turn's hook comes back here */
+    struct region_store *rs = r->rs;
+    struct storage_apply *apply = rs->turn.apply;
+    if (storage_apply_outcome(apply, slot) != ERR_OK) {
+        proposal_end(
+            r, p, ERR_EPOCH_NOT_MATCH,
+            "the region was changed before the write was reached: nothing was done; ask for the routes");
         return;
     }
-    t->bytes = TURN_OVERHEAD;
-    t->commands = 0;
-    t->probe_cas = false;
-    t->error = (struct err){ 0 };
-    turn_fill_locals(r, t);
-    turn_fill_writes(r, t);
-    list_remove(&t->node);
-    r->logging = true;
-    r->stats.sync_began = env_now(r->env);
-    env_work(r->log_lane, &t->log);
+    list_for_each(node, &p->writes) {
+        struct region_write *w = container_of(node, struct region_write, node);
+        w->rc = ERR_OK;
+        w->apply = apply;
+        w->slot = slot;
+        count_write(rs, w);
+    }
+    proposal_end(r, p, ERR_OK, NULL);
 }
+
+void region_propose_applied(struct region *r, const struct region_entry *entry, uint32_t slot)
+{
+    while (!list_empty(&r->proposals)) {
+        struct region_proposal *p = container_of(r->proposals.next, struct region_proposal, node);
+        if (p->index > entry->index)
+            return;
+        if (p->index == entry->index && p->term == entry->term)
+            answer(r, p, slot);
+        else
+            proposal_end(r, p, ERR_NOT_LEADER, NULL); /* another entry has its place, for ever */
+    }
+}
+
+const struct storage_result *region_write_result(const struct region_write *w, uint32_t i)
+{
+    assert(w->rc == ERR_OK && i < w->count);
+    return storage_apply_result(w->apply, w->slot, w->first + i, NULL);
+}
+
+void region_propose_deposed(struct region *r)
+{
+    struct region_store *rs = r->rs;
+    uint64_t until = env_now(rs->env) + DEPOSED_ELECTIONS * rs->config.election_ticks * rs->tick_ns;
+    list_for_each(node, &r->proposals) {
+        struct region_proposal *p = container_of(node, struct region_proposal, node);
+        list_for_each(inner, &p->writes) {
+            struct region_write *w = container_of(inner, struct region_write, node);
+            w->deadline = w->deadline < until ? w->deadline : until;
+        }
+    }
+    if (region_is_alone(r))
+        return; /* it will lead again */
+    while (!list_empty(&r->queue)) {
+        struct region_write *w = container_of(list_pop_front(&r->queue), struct region_write, node);
+        write_end(rs, w, region_not_leader(r, &w->hint, &w->error));
+    }
+}
+
+void region_propose_expire(struct region *r, uint64_t now)
+{
+    queue_expire(r, now);
+    list_for_each_safe(node, &r->proposals) {
+        struct region_proposal *p = container_of(node, struct region_proposal, node);
+        list_for_each_safe(inner, &p->writes) {
+            struct region_write *w = container_of(inner, struct region_write, node);
+            if (w->deadline > now)
+                continue;
+            list_remove(&w->node);
+            write_end(
+                r->rs, w,
+                err_set(&w->error, ERR_UNDETERMINED,
+                        "no quorum has answered in time: the write may still happen, or never"));
+        }
+    }
+}
+
+void region_propose_refuse(struct region *r, err_t rc, const char *why)
+{
+    while (!list_empty(&r->queue)) {
+        struct region_write *w = container_of(list_pop_front(&r->queue), struct region_write, node);
+        write_end(r->rs, w, err_set(&w->error, rc, "%s", why));
+    }
+    list_remove(&r->proposing);
+}
+
+void region_propose_doubt(struct region *r, const char *why)
+{
+    while (!list_empty(&r->proposals))
+        proposal_end(r, container_of(r->proposals.next, struct region_proposal, node),
+                     ERR_UNDETERMINED, why);
+}
+
+void region_propose_close(struct region_store *rs)
+{
+    env_timer_stop(rs->env, &rs->clock_retry);
+    while (!list_empty(&rs->spare_proposals))
+        free(container_of(list_pop_front(&rs->spare_proposals), struct region_proposal, node));
+}
+
+/* ---- Proposing ---------------------------------------------------------------------------- */
 
 static bool write_only_deletes(const struct region_write *w)
 {
@@ -196,156 +300,91 @@ static bool write_only_deletes(const struct region_write *w)
     return true;
 }
 
-/* What is refused here was not begun: nothing of it will ever happen. */
-static err_t write_check(struct region *r, struct region_write *w)
+/* The region of a write: all its commands are in one. */
+static err_t write_route(struct region_store *rs, struct region_write *w, struct region **ret)
 {
-    struct err *e = &w->error;
-    if (r->stats.latched)
-        return err_set(e, ERR_UNAVAILABLE, "the store has failed and the node is about to exit");
-    if (r->closing)
-        return err_set(e, ERR_UNAVAILABLE, "the node is stopping: try another, or wait");
-    if (w->cost + TURN_OVERHEAD > r->turn_max || w->count > COMMAND_COUNT_MAX)
-        return err_set(e, ERR_TOO_LARGE,
-                       "%u commands of %zu bytes: at most %u and %u fit one request; send several",
-                       w->count, w->cost, (unsigned)COMMAND_COUNT_MAX,
-                       (unsigned)(r->turn_max - TURN_OVERHEAD));
-    if (r->stats.uncommitted + w->count > r->config.uncommitted_max ||
-        r->stats.uncommitted_bytes + w->cost > r->config.uncommitted_bytes_max) {
-        r->stats.refused_busy++;
-        w->backoff_ms = r->config.busy_backoff_ms;
-        bool by_count = r->stats.uncommitted + w->count > r->config.uncommitted_max;
-        return err_set(e, ERR_SERVER_IS_BUSY, "%s is reached: try again in %u ms",
-                       by_count ? "region.uncommitted_max" : "region.uncommitted_bytes_max",
-                       w->backoff_ms);
-    }
-    if (r->stats.disk_full && !write_only_deletes(w)) {
-        r->stats.refused_disk++;
-        return err_set(e, ERR_DISK_FULL,
-                       "less than %u %% of the disk is free: delete keys, or make room "
-                       "(deletes and reads are served)",
-                       r->config.disk_reserve_percent);
-    }
     for (uint32_t i = 0; i < w->count; i++) {
         const struct command *c = &w->commands[i];
         struct region_context context = { c->region_id, c->conf_ver, c->version, c->peer_id,
                                           c->client_hlc };
-        err_t rc = region_check_context(r, &context, e);
+        bool system = c->kind == COMMAND_NAMESPACE || c->kind == COMMAND_TSO;
+        if (system)
+            context = (struct region_context){ .region_id = REGION_SYSTEM };
+        struct region *r = NULL;
+        err_t rc = region_route(rs, &context, system ? 0 : c->namespace_id,
+                                system ? (struct bytes){ 0 } : c->key, &r, &w->error);
         if (rc != ERR_OK)
             return rc;
+        if (i > 0 && r != *ret)
+            return err_set(
+                &w->error, ERR_EPOCH_NOT_MATCH,
+                "the commands are of several regions: ask for the routes, send one request each");
+        *ret = r;
     }
     return ERR_OK;
 }
 
-void region_propose(struct region *r, struct region_write *w)
+/* What is refused here was not begun: nothing of it will ever happen. */
+static err_t write_check(struct region_store *rs, struct region_write *w)
 {
+    struct err *e = &w->error;
+    if (rs->stats.latched)
+        return err_set(e, ERR_UNAVAILABLE, "the store has failed and the node is about to exit");
+    if (rs->closing)
+        return err_set(e, ERR_UNAVAILABLE, "the node is stopping: try another, or wait");
+    if (w->cost + STORAGE_ENTRY_HEADER > rs->entry_max || w->count > COMMAND_COUNT_MAX)
+        return err_set(e, ERR_TOO_LARGE,
+                       "%u commands of %zu bytes: at most %u and %u fit one request; send several",
+                       w->count, w->cost, (unsigned)COMMAND_COUNT_MAX,
+                       (unsigned)(rs->entry_max - STORAGE_ENTRY_HEADER));
+    if (rs->stats.uncommitted + w->count > rs->config.uncommitted_max ||
+        rs->stats.uncommitted_bytes + w->cost > rs->config.uncommitted_bytes_max) {
+        rs->stats.refused_busy++;
+        w->backoff_ms = rs->config.busy_backoff_ms;
+        bool by_count = rs->stats.uncommitted + w->count > rs->config.uncommitted_max;
+        return err_set(e, ERR_SERVER_IS_BUSY, "%s is reached: try again in %u ms",
+                       by_count ? "region.uncommitted_max" : "region.uncommitted_bytes_max",
+                       w->backoff_ms);
+    }
+    if (rs->stats.disk_full && !write_only_deletes(w)) {
+        rs->stats.refused_disk++;
+        return err_set(e, ERR_DISK_FULL,
+                       "less than %u %% of the disk is free: delete keys, or make room "
+                       "(deletes and reads are served)",
+                       rs->config.disk_reserve_percent);
+    }
+    return ERR_OK;
+}
+
+void region_propose(struct region_store *rs, struct region_write *w)
+{
+    struct region *r = NULL;
     assert(w->count > 0);
     list_init(&w->node);
     w->backoff_ms = 0;
+    w->hint = (struct region_hint){ 0 };
     w->hlc = 0;
     w->error.code = ERR_OK;
     w->error.msg[0] = 0;
     w->cost = 0;
     for (uint32_t i = 0; i < w->count; i++)
-        w->cost += COMMAND_OVERHEAD + w->bodies[i].len;
-    err_t rc = write_check(r, w);
+        w->cost += STORAGE_COMMAND_HEADER + w->bodies[i].len;
+    err_t rc = write_check(rs, w);
+    if (rc == ERR_OK)
+        rc = write_route(rs, w, &r);
+    if (rc == ERR_OK && r->broken_told)
+        rc = err_set(&w->error, ERR_UNAVAILABLE, "this replica has stopped: ask another one");
+    if (rc == ERR_OK && r->role != RAFT_LEADER && !region_is_alone(r))
+        rc = region_not_leader(r, &w->hint, &w->error);
     if (rc != ERR_OK) {
         w->rc = rc;
         w->done(w);
         return;
     }
-    w->began = env_now(r->env);
-    r->stats.uncommitted += w->count;
-    r->stats.uncommitted_bytes += w->cost;
+    w->began = env_now(rs->env);
+    rs->stats.uncommitted += w->count;
+    rs->stats.uncommitted_bytes += w->cost;
     list_push_back(&r->queue, &w->node);
-}
-
-const struct storage_result *region_write_result(const struct region_write *w, uint32_t i)
-{
-    assert(w->rc == ERR_OK && i < w->count);
-    return storage_turn_result(w->turn, w->first_slot + i);
-}
-
-void region_propose_local(struct region *r, struct region_local *l)
-{
-    assert(!r->closing && l->len <= sizeof l->value);
-    list_init(&l->node);
-    list_push_back(&r->locals, &l->node);
-}
-
-void region_local_at_close(struct region *r, enum storage_local kind, struct bytes value)
-{
-    assert((unsigned)kind < REGION_LOCALS && value.len <= sizeof r->last_local[0].value);
-    r->last_local[kind].len = (uint32_t)value.len;
-    memcpy(r->last_local[kind].value, value.data, value.len);
-}
-
-err_t region_propose_last(struct region *r, struct err *e)
-{
-    struct storage_turn *last = r->turns[0].records;
-    storage_turn_reset(last);
-    for (unsigned kind = 0; kind < REGION_LOCALS; kind++) {
-        if (r->last_local[kind].len == 0)
-            continue;
-        err_t rc = storage_turn_add_local(
-            last, kind, bytes_from(r->last_local[kind].value, r->last_local[kind].len));
-        assert(rc == ERR_OK);
-        (void)rc;
-    }
-    raft_index index;
-    err_t rc = storage_append_sync(r->store, last, hlc_last(&r->clock), &index, e);
-    storage_turn_reset(last);
-    return rc;
-}
-
-void region_turn_done(struct region *r, struct region_turn *t, err_t rc)
-{
-    while (!list_empty(&t->locals)) {
-        struct region_local *l =
-            container_of(list_pop_front(&t->locals), struct region_local, node);
-        l->done(l, rc);
-    }
-    while (!list_empty(&t->writes)) {
-        struct region_write *w =
-            container_of(list_pop_front(&t->writes), struct region_write, node);
-        w->hlc = t->stamp;
-        if (rc != ERR_OK && rc != ERR_UNDETERMINED)
-            err_set(&w->error, rc, "nothing was done: %s", t->error.msg);
-        if (rc == ERR_UNDETERMINED)
-            err_set(&w->error, rc,
-                    "the store failed while the write was under way: after the "
-                    "restart it may be there or not (%s)",
-                    t->error.msg);
-        write_end(r, w, rc);
-    }
-    storage_turn_reset(t->records);
-    list_push_back(&r->idle, &t->node);
-}
-
-/* Ends what no turn has taken: it never happened. */
-static void queue_refuse(struct region *r, err_t rc, const char *why)
-{
-    while (!list_empty(&r->locals)) {
-        struct region_local *l =
-            container_of(list_pop_front(&r->locals), struct region_local, node);
-        l->done(l, rc);
-    }
-    while (!list_empty(&r->queue)) {
-        struct region_write *w = container_of(list_pop_front(&r->queue), struct region_write, node);
-        write_end(r, w, err_set(&w->error, rc, "%s", why));
-    }
-}
-
-void region_propose_refuse(struct region *r)
-{
-    queue_refuse(r, ERR_UNAVAILABLE, "the node is stopping: nothing was done");
-}
-
-void region_propose_fail(struct region *r)
-{
-    queue_refuse(r, ERR_UNAVAILABLE, "the store has failed: nothing was done");
-    while (!list_empty(&r->committed)) { /* in the log, perhaps never applied before the exit */
-        struct region_turn *t =
-            container_of(list_pop_front(&r->committed), struct region_turn, node);
-        region_turn_done(r, t, ERR_UNDETERMINED);
-    }
+    if (!list_linked(&r->proposing))
+        list_push_back(&rs->proposing, &r->proposing);
 }

@@ -16,7 +16,7 @@ struct machine {
     struct sim_world *world;
     struct env *env;
     struct storage *store;
-    struct region *region;
+    struct region_store *region;
     struct region_config config;
     uint64_t seed;
     unsigned failures;
@@ -45,11 +45,11 @@ static void machine_start(struct machine *m)
     err_t rc = storage_open(m->env, &c, &m->store, &e);
     if (rc == ERR_NOT_FOUND) {
         struct storage_ident ident = { .cluster_id = { 1 }, .store_id = 7, .incarnation = 3 };
-        CHECK_OK(storage_init(m->env, &c, &ident, &e), e);
+        CHECK_OK(storage_init(m->env, &c, &ident, NULL, &e), e);
         rc = storage_open(m->env, &c, &m->store, &e);
     }
     CHECK_OK(rc, e);
-    CHECK_OK(region_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
+    CHECK_OK(region_store_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
 }
 
 static struct machine *machine_new(uint64_t seed)
@@ -75,8 +75,8 @@ static struct machine *machine_new(uint64_t seed)
 
 static void machine_stop(struct machine *m)
 {
-    region_stop(m->region, true);
-    region_close(m->region);
+    region_store_stop(m->region, true);
+    region_store_close(m->region);
     storage_close(m->store);
     sim_world_close(m->world);
 }
@@ -84,8 +84,8 @@ static void machine_stop(struct machine *m)
 static void machine_kill(struct machine *m, enum sim_crash how)
 {
     sim_world_crash(m->world, how);
-    region_stop(m->region, false);
-    region_close(m->region);
+    region_store_stop(m->region, false);
+    region_store_close(m->region);
     storage_abandon(m->store);
     sim_world_close(m->world);
 }
@@ -264,11 +264,11 @@ TEST(region_turns_gather_while_one_syncs)
 TEST(region_limits_answer_busy_with_a_backoff_and_nothing_is_done)
 {
     struct machine *m = machine_new(4);
-    region_stop(m->region, true);
-    region_close(m->region);
+    region_store_stop(m->region, true);
+    region_store_close(m->region);
     struct err e = { 0 };
     m->config.uncommitted_max = 2;
-    CHECK_OK(region_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
+    CHECK_OK(region_store_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
     struct put p[3];
     put_start(m, &p[0], "a", "1");
     put_start(m, &p[1], "b", "1");
@@ -288,6 +288,7 @@ TEST(region_expired_write_is_never_begun)
 {
     struct machine *m = machine_new(5);
     struct put first, late;
+    CHECK_EQ(put_now(m, COMMAND_RAW_PUT, "z", "0", 0).rc, ERR_OK); /* it leads now */
     put_start(m, &first, "a", "1");
     sim_world_turn(m->world); /* under way: the next one has to wait for its sync */
     put_make(&late, COMMAND_RAW_PUT, "late", "1", 0);
@@ -303,11 +304,12 @@ TEST(region_expired_write_is_never_begun)
 TEST(region_read_waits_for_what_was_committed_when_it_came)
 {
     struct machine *m = machine_new(6);
-    region_stop(m->region, true);
-    region_close(m->region);
+    region_store_stop(m->region, true);
+    region_store_close(m->region);
     struct err e = { 0 };
     m->config.apply_inline_bytes = 0; /* every turn goes to the APPLY lane */
-    CHECK_OK(region_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
+    CHECK_OK(region_store_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
+    CHECK_EQ(put_now(m, COMMAND_RAW_PUT, "z", "0", 0).rc, ERR_OK); /* it leads now */
     sim_world_lane_time(m->world, ENV_LANE_APPLY, SECOND, SECOND); /* and is slow there */
     struct put p;
     put_start(m, &p, "k", "v");
@@ -378,8 +380,8 @@ TEST(region_failed_sync_latches_answers_undetermined_and_tells_the_node)
     get_start(m, &g, "a");
     CHECK(g.done);
     CHECK_EQ(g.read.rc, ERR_UNAVAILABLE);
-    region_stop(m->region, false);
-    region_close(m->region);
+    region_store_stop(m->region, false);
+    region_store_close(m->region);
     storage_abandon(m->store);
     sim_world_close(m->world);
     sim_disk_free(m->disk);
@@ -448,13 +450,13 @@ TEST(region_full_disk_refuses_writes_and_lets_deletes_and_reads_pass)
 {
     struct machine *m = machine_new(11);
     CHECK_EQ(put_now(m, COMMAND_RAW_PUT, "k", "v", 0).rc, ERR_OK);
-    region_stop(m->region, true);
-    region_close(m->region);
+    region_store_stop(m->region, true);
+    region_store_close(m->region);
     struct err e = { 0 };
     uint64_t available, total;
     CHECK_OK(env_disk_free(m->env, "/store", &available, &total, &e), e);
     sim_disk_capacity(m->disk, (total - available) * 100 / 97); /* three per cent are free */
-    CHECK_OK(region_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
+    CHECK_OK(region_store_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
     sim_world_run_for(m->world, 3 * SECOND);
     CHECK(region_stats(m->region)->disk_full);
     CHECK_EQ(put_now(m, COMMAND_RAW_PUT, "n", "v", 0).rc, ERR_DISK_FULL);
@@ -470,33 +472,41 @@ TEST(region_full_disk_refuses_writes_and_lets_deletes_and_reads_pass)
 TEST(region_without_room_for_a_log_segment_refuses_and_goes_on_when_there_is_room)
 {
     struct machine *m = machine_new(14);
-    region_stop(m->region, true);
-    region_close(m->region);
+    region_store_stop(m->region, true);
+    region_store_close(m->region);
     storage_close(m->store);
     struct err e = { 0 };
     struct storage_config c = store_config();
     c.segment_bytes = 64 << 10; /* sixteen batches */
     m->config.disk_reserve_percent = 0;
     CHECK_OK(storage_open(m->env, &c, &m->store, &e), e);
-    CHECK_OK(region_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
+    CHECK_OK(region_store_open(m->env, NULL, m->store, &m->config, &m->region, &e), e);
     uint64_t available, total, last = 0;
     CHECK_OK(env_disk_free(m->env, "/store", &available, &total, &e), e);
     sim_disk_capacity(m->disk, total - available + (96 << 10));
-    struct put p = { 0 };
+    struct put p[3000];
     unsigned written = 0;
-    for (; written < 3000 && p.rc == ERR_OK; written++) {
-        p = put_now(m, COMMAND_RAW_PUT, "k", "v", 0);
-        last = p.rc == ERR_OK ? p.hlc : last;
+    for (; written < 3000;
+         written++) { /* one that finds no room waits: it is in the log of its group already */
+        put_start(m, &p[written], "k", "v");
+        for (int i = 0; i < 50 && !p[written].done; i++)
+            sim_world_turn(m->world);
+        if (!p[written].done || p[written].rc != ERR_OK)
+            break;
+        last = p[written].hlc;
     }
-    CHECK_EQ(p.rc, ERR_DISK_FULL);
-    CHECK(written > 10);
+    CHECK(written > 10 && written < 3000);
+    CHECK(!p[written].done || p[written].rc == ERR_DISK_FULL);
+    CHECK_EQ(put_now(m, COMMAND_RAW_PUT, "k", "no", 0).rc, ERR_DISK_FULL);
     CHECK(!region_stats(m->region)->latched);
     CHECK_EQ(m->failures, 0);
     CHECK_STR(get_now(m, "k"), "v");
     sim_disk_capacity(m->disk, 0);
-    p = put_now(m, COMMAND_RAW_PUT, "k", "w", 0);
-    CHECK_EQ(p.rc, ERR_OK);
-    CHECK(p.hlc > last);
+    run_until(m, &p[written].done);
+    sim_world_run_for(m->world, 3 * SECOND);
+    struct put again = put_now(m, COMMAND_RAW_PUT, "k", "w", 0);
+    CHECK_EQ(again.rc, ERR_OK);
+    CHECK(again.hlc > last);
     CHECK_STR(get_now(m, "k"), "w");
     machine_free(m);
 }

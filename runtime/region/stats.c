@@ -1,4 +1,4 @@
-/* What the policies, the metrics and the console know about the region, and the store's periodic
+/* What the policies, the metrics and the console know about the regions, and the store's periodic
  * work.
  *
  *   every second   LOG lane: storage_tend, free space of the disk, facts of store and engine
@@ -20,23 +20,24 @@ enum {
     FIRST_NAMESPACE = 1,
     FIRST_ROWS = 1000, /* of each key space: looked at once at open, for the mean size of a row */
     ROWS_MEAN = 1 << 20,
+    SEGMENTS_KEPT = 4, /* of the log, for those who may come to be behind */
 };
 
 /* ---- The reservoir ------------------------------------------------------------------------ */
 
-void region_stats_touch(struct region *r, uint32_t ns, struct bytes key)
+void region_stats_touch(struct region_store *rs, uint32_t ns, struct bytes key)
 {
-    if (r->config.samples == 0)
+    if (rs->config.samples == 0)
         return;
-    if (r->sampled < ACCESSES_REMEMBERED)
-        r->sampled++;
-    uint64_t slot =
-        r->sample_count < r->config.samples ? r->sample_count : prng_below(&r->prng, r->sampled);
-    if (slot >= r->config.samples)
+    if (rs->sampled < ACCESSES_REMEMBERED)
+        rs->sampled++;
+    uint64_t slot = rs->sample_count < rs->config.samples ? rs->sample_count
+                                                          : prng_below(&rs->prng, rs->sampled);
+    if (slot >= rs->config.samples)
         return;
-    if (slot == r->sample_count)
-        r->sample_count++;
-    struct region_sample *s = &r->samples[slot];
+    if (slot == rs->sample_count)
+        rs->sample_count++;
+    struct region_sample *s = &rs->samples[slot];
     size_t len = key.len < REGION_SAMPLE_BYTES - 4 ? key.len : REGION_SAMPLE_BYTES - 4;
     store_u32_be(s->key, ns); /* a region's keys: namespace, then the user's */
     if (len > 0)
@@ -44,14 +45,14 @@ void region_stats_touch(struct region *r, uint32_t ns, struct bytes key)
     s->len = (uint32_t)len + 4;
 }
 
-void region_stats_row(struct region *r, size_t key, size_t value)
+void region_stats_row(struct region_store *rs, size_t key, size_t value)
 {
-    if (r->row_count >= ROWS_MEAN) { /* the mean follows what is seen now */
-        r->row_count /= 2;
-        r->row_bytes /= 2;
+    if (rs->row_count >= ROWS_MEAN) { /* the mean follows what is seen now */
+        rs->row_count /= 2;
+        rs->row_bytes /= 2;
     }
-    r->row_count++;
-    r->row_bytes += key + value;
+    rs->row_count++;
+    rs->row_bytes += key + value;
 }
 
 static int compare_samples(const void *a, const void *b)
@@ -59,18 +60,18 @@ static int compare_samples(const void *a, const void *b)
     return bytes_compare(*(const struct bytes *)a, *(const struct bytes *)b);
 }
 
-size_t region_samples(struct region *r, const struct bytes **keys)
+size_t region_samples(struct region_store *rs, const struct bytes **keys)
 {
-    *keys = r->sorted;
-    if (r->sample_count == 0)
+    *keys = rs->sorted;
+    if (rs->sample_count == 0)
         return 0;
-    for (uint32_t i = 0; i < r->sample_count; i++)
-        r->sorted[i] = bytes_from(r->samples[i].key, r->samples[i].len);
-    qsort(r->sorted, r->sample_count, sizeof *r->sorted, compare_samples);
+    for (uint32_t i = 0; i < rs->sample_count; i++)
+        rs->sorted[i] = bytes_from(rs->samples[i].key, rs->samples[i].len);
+    qsort(rs->sorted, rs->sample_count, sizeof *rs->sorted, compare_samples);
     size_t n = 0;
-    for (uint32_t i = 0; i < r->sample_count; i++)
-        if (n == 0 || !bytes_equal(r->sorted[n - 1], r->sorted[i]))
-            r->sorted[n++] = r->sorted[i];
+    for (uint32_t i = 0; i < rs->sample_count; i++)
+        if (n == 0 || !bytes_equal(rs->sorted[n - 1], rs->sorted[i]))
+            rs->sorted[n++] = rs->sorted[i];
     return n;
 }
 
@@ -78,45 +79,49 @@ size_t region_samples(struct region *r, const struct bytes **keys)
 
 static void tend_run(struct env_job *job)
 {
-    struct region *r = container_of(job, struct region, tend);
+    struct region_store *rs = container_of(job, struct region_store, tend);
     struct err ignored = { 0 };
-    r->tend_rc = storage_tend(r->store, &r->tend_error);
-    if (env_disk_free(r->env, r->config.path, &r->tend_available, &r->tend_total, &ignored) !=
+    rs->tend_rc = storage_tend(rs->store, &rs->tend_error);
+    if (env_disk_free(rs->env, rs->config.path, &rs->tend_available, &rs->tend_total, &ignored) !=
         ERR_OK)
-        r->tend_total = 0;
-    storage_stats(r->store, &r->tend_stats);
+        rs->tend_total = 0;
+    storage_stats(rs->store, &rs->tend_stats);
 }
 
 static void prepare_run(struct env_job *job)
 {
-    struct region *r = container_of(job, struct region, prepare);
-    r->prepare_rc = storage_prepare(r->store, &r->prepare_error);
+    struct region_store *rs = container_of(job, struct region_store, prepare);
+    rs->prepare_rc = storage_prepare(rs->store, &rs->prepare_error);
 }
 
 static void prepare_done(struct env_job *job)
 {
-    struct region *r = container_of(job, struct region, prepare);
-    r->preparing = false;
-    if (r->prepare_rc != ERR_OK && r->prepare_rc != ERR_DISK_FULL)
-        region_fail(r, r->prepare_rc, &r->prepare_error);
-    else if (!r->closing)
-        env_timer_start(r->env, &r->tick, TICK_NS);
+    struct region_store *rs = container_of(job, struct region_store, prepare);
+    rs->preparing = false;
+    if (rs->prepare_rc != ERR_OK && rs->prepare_rc != ERR_DISK_FULL)
+        region_fail(rs, rs->prepare_rc, &rs->prepare_error);
+    rs->no_segment = rs->prepare_rc == ERR_DISK_FULL;
+    if (rs->prepare_rc == ERR_OK || rs->prepare_rc == ERR_DISK_FULL)
+        if (!rs->closing)
+            env_timer_start(rs->env, &rs->tick, TICK_NS);
 }
 
-static void take_disk(struct region *r)
+static void take_disk(struct region_store *rs)
 {
-    r->stats.disk_available = r->tend_available;
-    r->stats.disk_total = r->tend_total;
-    bool full = r->tend_total > 0 &&
-                r->tend_available < r->tend_total / 100 * r->config.disk_reserve_percent;
-    if (full && !r->stats.disk_full)
-        logger_warn(r->log, "the disk is nearly full: writes are refused, deletes and reads served",
-                    logger_u64("available_bytes", r->tend_available),
-                    logger_u64("total_bytes", r->tend_total));
-    if (!full && r->stats.disk_full)
-        logger_info(r->log, "the disk has room again: writes are served",
-                    logger_u64("available_bytes", r->tend_available));
-    r->stats.disk_full = full;
+    rs->stats.disk_available = rs->tend_available;
+    rs->stats.disk_total = rs->tend_total;
+    bool full = rs->tend_total > 0 &&
+                rs->tend_available < rs->tend_total / 100 * rs->config.disk_reserve_percent;
+    full = full || rs->no_segment;
+    if (full && !rs->stats.disk_full)
+        logger_warn(rs->log,
+                    "the disk is nearly full: writes are refused, deletes and reads served",
+                    logger_u64("available_bytes", rs->tend_available),
+                    logger_u64("total_bytes", rs->tend_total));
+    if (!full && rs->stats.disk_full)
+        logger_info(rs->log, "the disk has room again: writes are served",
+                    logger_u64("available_bytes", rs->tend_available));
+    rs->stats.disk_full = full;
 }
 
 static double decay(double mean, uint64_t count, double seconds)
@@ -125,76 +130,124 @@ static double decay(double mean, uint64_t count, double seconds)
     return mean + ((double)count / seconds - mean) * weight;
 }
 
-static void take_rates(struct region *r)
+static void take_rates(struct region_store *rs)
 {
-    uint64_t now = env_now(r->env);
-    double seconds = (double)(now - r->last_tick) / 1e9;
+    uint64_t now = env_now(rs->env);
+    double seconds = (double)(now - rs->last_tick) / 1e9;
     if (seconds <= 0)
         return;
-    r->stats.reads_per_s = decay(r->stats.reads_per_s, r->stats.reads - r->last_reads, seconds);
-    r->stats.writes_per_s = decay(r->stats.writes_per_s, r->stats.writes - r->last_writes, seconds);
-    r->last_reads = r->stats.reads;
-    r->last_writes = r->stats.writes;
-    r->last_tick = now;
+    rs->stats.reads_per_s = decay(rs->stats.reads_per_s, rs->stats.reads - rs->last_reads, seconds);
+    rs->stats.writes_per_s =
+        decay(rs->stats.writes_per_s, rs->stats.writes - rs->last_writes, seconds);
+    rs->last_reads = rs->stats.reads;
+    rs->last_writes = rs->stats.writes;
+    rs->last_tick = now;
 }
 
-static void take_size(struct region *r)
+static void take_size(struct region_store *rs)
 {
-    r->stats.storage = r->tend_stats;
+    rs->stats.storage = rs->tend_stats;
     /* A memtable takes megabytes from its first row on: what was written into it is the better
      * estimate while that is less. */
-    const struct engine_stats *engine = &r->tend_stats.engine;
+    const struct engine_stats *engine = &rs->tend_stats.engine;
     uint64_t tables = engine->approximate_bytes > engine->memtable_bytes
                           ? engine->approximate_bytes - engine->memtable_bytes
                           : 0;
-    r->stats.approx_bytes =
+    rs->stats.approx_bytes =
         tables +
-        (r->written_bytes < engine->memtable_bytes ? r->written_bytes : engine->memtable_bytes);
-    uint64_t mean = r->row_count > 0 ? r->row_bytes / r->row_count : 0;
-    r->stats.approx_keys = mean > 0 ? r->stats.approx_bytes / mean : 0;
+        (rs->written_bytes < engine->memtable_bytes ? rs->written_bytes : engine->memtable_bytes);
+    uint64_t mean = rs->row_count > 0 ? rs->row_bytes / rs->row_count : 0;
+    rs->stats.approx_keys = mean > 0 ? rs->stats.approx_bytes / mean : 0;
+}
+
+/* ---- The log, shorter --------------------------------------------------------------------- */
+
+/* The newest entry that no member of a group that we lead still wants; of others we do not know. */
+static raft_index wanted_by_all(const struct region *r)
+{
+    struct raft_status s;
+    raft_index least = UINT64_MAX;
+    if (r->role != RAFT_LEADER)
+        return least;
+    raft_status(r->raft, &s);
+    for (unsigned i = 0; i < s.conf.n; i++)
+        if (s.conf.id[i] != r->peer && s.peers[i].match < least)
+            least = s.peers[i].match;
+    return least;
+}
+
+/* Lets go of entries that are applied durably: while the log is short, those alone that every follower has; of a
+ * long one whatever holds its oldest segment. Who is behind then needs a snapshot. */
+static void release(struct region *r, bool let_go)
+{
+    struct region_store *rs = r->rs;
+    raft_index index = storage_durable(rs->store, r->meta.id), wanted = wanted_by_all(r);
+    raft_term term;
+    if (!let_go && wanted < index)
+        index = wanted;
+    if (index == 0 || !raft_term_of(r->raft, index, &term) ||
+        raft_compacted(r->raft, index) != ERR_OK)
+        return;
+    storage_release(rs->store, r->meta.id, index, term);
+}
+
+static void shorten_logs(struct region_store *rs)
+{
+    uint64_t holder = 0;
+    bool is_long = storage_log_is_long(rs->store, &holder);
+    uint64_t cached = 0;
+    list_for_each(node, &rs->regions) {
+        struct region *r = container_of(node, struct region, node);
+        if (rs->tend_stats.segments > SEGMENTS_KEPT || region_is_alone(r))
+            release(r, is_long && holder == r->meta.id);
+        region_window_trim(r);
+        cached += r->entries.bytes;
+    }
+    rs->stats.cache_bytes = cached;
 }
 
 static void tend_done(struct env_job *job)
 {
-    struct region *r = container_of(job, struct region, tend);
-    if (r->tend_rc != ERR_OK) {
-        region_fail(r, r->tend_rc, &r->tend_error);
+    struct region_store *rs = container_of(job, struct region_store, tend);
+    if (rs->tend_rc != ERR_OK) {
+        region_fail(rs, rs->tend_rc, &rs->tend_error);
         return;
     }
-    take_disk(r);
-    take_rates(r);
-    take_size(r);
-    if (r->closing)
+    take_disk(rs);
+    take_rates(rs);
+    take_size(rs);
+    if (rs->closing)
         return;
-    r->preparing = true;
-    env_work(r->bulk_lane, &r->prepare);
+    shorten_logs(rs);
+    rs->preparing = true;
+    env_work(rs->bulk_lane, &rs->prepare);
 }
 
 static void tick_fire(struct env_timer *timer)
 {
-    struct region *r = container_of(timer, struct region, tick);
-    env_work(r->log_lane, &r->tend);
+    struct region_store *rs = container_of(timer, struct region_store, tick);
+    env_work(rs->log_lane, &rs->tend);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
 static err_t first_row(void *user, struct bytes key, uint64_t version, struct bytes value)
 {
-    struct region *r = user;
+    struct region_store *rs = user;
     (void)version;
-    region_stats_touch(r, FIRST_NAMESPACE, key);
-    region_stats_row(r, key.len, value.len);
+    region_stats_touch(rs, FIRST_NAMESPACE, key);
+    region_stats_row(rs, key.len, value.len);
     return ERR_OK;
 }
 
-err_t region_stats_open(struct region *r, struct err *e)
+err_t region_stats_open(struct region_store *rs, struct err *e)
 {
-    prng_seed(&r->prng, env_random_u64(r->env));
-    if (r->config.samples > 0) {
-        r->samples = calloc(r->config.samples, sizeof *r->samples);
-        r->sorted = calloc(r->config.samples, sizeof *r->sorted);
-        if (r->samples == NULL || r->sorted == NULL)
-            return err_set(e, ERR_NOMEM, "no memory for %u samples", r->config.samples);
+    prng_seed(&rs->prng, env_random_u64(rs->env));
+    if (rs->config.samples > 0) {
+        rs->samples = calloc(rs->config.samples, sizeof *rs->samples);
+        rs->sorted = calloc(rs->config.samples, sizeof *rs->sorted);
+        if (rs->samples == NULL || rs->sorted == NULL)
+            return err_set(e, ERR_NOMEM, "no memory for %u samples", rs->config.samples);
     }
     for (int cas = 0; cas < 2; cas++) {
         struct storage_scan first = {
@@ -202,38 +255,37 @@ err_t region_stats_open(struct region *r, struct err *e)
         };
         bool more;
         struct buf next = { 0 };
-        err_t rc = storage_scan(r->store, &first, first_row, r, &more, &next, e);
+        err_t rc = storage_scan(rs->store, &first, first_row, rs, &more, &next, e);
         buf_free(&next);
         if (rc != ERR_OK)
             return rc;
     }
-    r->tend = (struct env_job){ .run = tend_run, .done = tend_done };
-    r->prepare = (struct env_job){ .run = prepare_run, .done = prepare_done };
-    r->tick.fire = tick_fire;
-    r->last_tick = env_now(r->env);
-    storage_stats(r->store, &r->tend_stats);
-    if (r->tend_stats.replayed > 0)
-        r->written_bytes = r->tend_stats.engine.memtable_bytes; /* by the run before */
-    take_size(r);
-    r->stats.committed = r->stats.applied = r->tend_stats.applied;
-    env_timer_start(r->env, &r->tick, 0);
+    rs->tend = (struct env_job){ .run = tend_run, .done = tend_done };
+    rs->prepare = (struct env_job){ .run = prepare_run, .done = prepare_done };
+    rs->tick.fire = tick_fire;
+    rs->last_tick = env_now(rs->env);
+    storage_stats(rs->store, &rs->tend_stats);
+    if (rs->tend_stats.replayed > 0)
+        rs->written_bytes = rs->tend_stats.engine.memtable_bytes; /* by the run before */
+    take_size(rs);
+    env_timer_start(rs->env, &rs->tick, 0);
     return ERR_OK;
 }
 
-void region_stats_stop(struct region *r)
+void region_stats_stop(struct region_store *rs)
 {
-    env_timer_stop(r->env, &r->tick);
+    env_timer_stop(rs->env, &rs->tick);
 }
 
-void region_stats_close(struct region *r)
+void region_stats_close(struct region_store *rs)
 {
-    free(r->samples);
-    free(r->sorted);
-    r->samples = NULL;
-    r->sorted = NULL;
+    free(rs->samples);
+    free(rs->sorted);
+    rs->samples = NULL;
+    rs->sorted = NULL;
 }
 
-const struct region_stats *region_stats(const struct region *r)
+const struct region_stats *region_stats(const struct region_store *rs)
 {
-    return &r->stats;
+    return &rs->stats;
 }

@@ -96,14 +96,16 @@ TEST(life_of_a_versioned_key)
 
 /* Trap D49, D50 within one entry: every command sees the ones before it, and the outcome is that of
  * one by one. */
-TEST(commands_of_one_turn_see_each_other)
+TEST(commands_of_one_entry_see_each_other)
 {
     struct rig rig = rig_ready(2);
     struct err e = { 0 };
-    struct storage_turn *turn = storage_turn_new(rig.store);
-    struct buf bodies[32] = { 0 };
+    struct storage_apply *apply = storage_apply_new(rig.store);
+    struct buf entry = { 0 };
     size_t rows = sizeof life_of_a_key / sizeof life_of_a_key[0];
-    uint32_t slots[32];
+    uint16_t count = 0;
+    uint32_t slot;
+    CHECK_EQ(storage_entry_begin(&entry, 5, 1), ERR_OK);
     for (size_t i = 0; i < rows; i++) {
         const struct row *row = &life_of_a_key[i];
         if (row->word == REOPEN || row->word == CRASH)
@@ -114,23 +116,28 @@ TEST(commands_of_one_turn_see_each_other)
                              .value = BYTES(row->value),
                              .expected_version = row->expected,
                              .conditional = row->word == DELETE_IF };
-        CHECK_EQ(command_encode(&c, &bodies[i]), ERR_OK);
-        CHECK_OK(storage_turn_add(turn, &c, buf_bytes(&bodies[i]), &slots[i]), e);
+        rig_add(&entry, &c);
+        count++;
     }
-    raft_index index;
-    CHECK_OK(storage_append_sync(rig.store, turn, 5, &index, &e), e);
-    CHECK_OK(storage_apply(rig.store, turn, &e), e);
-    CHECK_EQ(index, 1);
-    for (size_t i = 0; i < rows; i++) {
+    storage_entry_end(&entry, count);
+    CHECK_EQ(storage_entry_hlc(buf_bytes(&entry)), 5);
+    rig_entry(&rig, 1, 1, buf_bytes(&entry), apply, &slot);
+    CHECK_EQ(storage_apply_outcome(apply, slot), ERR_OK);
+    CHECK_EQ(storage_apply_commands(apply, slot), count);
+    CHECK_EQ(storage_apply_hlc(apply, slot), 5);
+    for (size_t i = 0, at = 0; i < rows; i++) {
         const struct row *row = &life_of_a_key[i];
         if (row->word == REOPEN || row->word == CRASH)
             continue;
-        const struct storage_result *result = storage_turn_result(turn, slots[i]);
+        const struct command *command;
+        const struct storage_result *result =
+            storage_apply_result(apply, slot, (uint32_t)at++, &command);
         CHECK_EQ(result->rc, row->rc);
         CHECK_EQ(result->version, row->version);
-        buf_free(&bodies[i]);
+        CHECK_EQ(command->expected_version, row->expected);
     }
-    storage_turn_free(turn);
+    storage_apply_free(apply);
+    buf_free(&entry);
     for (unsigned again = 0; again < 2; again++) {
         struct buf got = { 0 };
         uint64_t version = 0;
@@ -255,68 +262,66 @@ TEST(empty_values_binary_keys_and_limits)
     rig_free(&rig);
 }
 
-/* ---- Turns ---------------------------------------------------------------------------------- */
+/* ---- Batches -------------------------------------------------------------------------------- */
 
-TEST(a_turn_has_a_limit_at_n_minus_1_n_and_n_plus_1)
+TEST(a_batch_has_a_limit_at_n_minus_1_n_and_n_plus_1)
 {
     struct rig rig = rig_ready(6);
     struct err e = { 0 };
-    size_t max = storage_turn_max(rig.store);
-    static uint8_t body[RIG_SEGMENT];
-    struct command c = {
-        .kind = COMMAND_RAW_PUT, .namespace_id = 1, .key = BYTES("k"), .value = BYTES("v")
-    };
-    uint32_t slot;
-    struct storage_turn *turn = storage_turn_new(rig.store);
-    size_t around = COMMAND_ENTRY_HEADER + COMMAND_HEADER;
-    CHECK_EQ(storage_turn_add(turn, &c, bytes_from(body, max - around + 1), &slot), ERR_TOO_LARGE);
-    CHECK_EQ(storage_turn_count(turn), 0);
-    CHECK_EQ(storage_turn_add(turn, &c, bytes_from(body, max - around - COMMAND_HEADER - 1), &slot),
-             ERR_OK);
-    CHECK_EQ(storage_turn_bytes(turn), max - COMMAND_HEADER - 1);
-    CHECK_EQ(storage_turn_add(turn, &c, bytes_from(body, 2), &slot), ERR_TOO_LARGE);
-    CHECK_EQ(storage_turn_add(turn, &c, bytes_from(body, 1), &slot), ERR_OK); /* to the last byte */
-    CHECK_EQ(slot, 1);
-    CHECK_EQ(storage_turn_add_local(turn, STORAGE_LOCAL_HLC, BYTES("")), ERR_TOO_LARGE);
-    raft_index index;
-    CHECK_OK(storage_append_sync(rig.store, turn, 0, &index, &e), e); /* and the log takes it */
-    CHECK_EQ(wal_batch_bytes(&rig.store->batch), RIG_SEGMENT - WAL_BLOCK);
-    storage_turn_free(turn);
+    static uint8_t data[RIG_SEGMENT];
+    size_t max = storage_entry_max(rig.store);
+    struct storage_records *records = storage_records_new(rig.store);
+    struct raft_hs hs = { 1, 1, 0 };
+    struct raft_ent ent = { .term = 1, .index = 1, .len = (uint32_t)max + 1, .data = data };
+    CHECK_EQ(storage_records_append(records, 1, hs, &ent, 1), ERR_TOO_LARGE);
+    CHECK(storage_records_empty(records));
+    ent.len = (uint32_t)max - WAL_RECORD_HEADER - 8 - 1;
+    CHECK_EQ(storage_records_append(records, 1, hs, &ent, 1), ERR_OK);
+    CHECK_EQ(storage_records_local(records, STORAGE_LOCAL_HLC, BYTES("ab")), ERR_TOO_LARGE);
+    CHECK_EQ(storage_records_bytes(records),
+             storage_records_max(rig.store) - WAL_RECORD_HEADER - 8 - 1);
+    CHECK_EQ(storage_records_local(records, STORAGE_LOCAL_HLC, BYTES("a")), ERR_OK);
+    CHECK_EQ(storage_records_bytes(records), storage_records_max(rig.store));
+    CHECK_EQ(storage_records_append(records, 2, hs, NULL, 0), ERR_TOO_LARGE);
+    uint64_t before = rig.store->wal_bytes;
+    CHECK_OK(storage_sync(rig.store, records, &e), e); /* and the log takes it */
+    CHECK_EQ(rig.store->wal_bytes - before, RIG_SEGMENT - WAL_BLOCK);
+    storage_records_reset(records);
+    ent.index = 2, ent.len = (uint32_t)max;
+    CHECK_EQ(storage_records_append(records, 1, hs, &ent, 1), ERR_OK);
+    CHECK_OK(storage_sync(rig.store, records, &e), e);
+    storage_records_free(records);
     rig_free(&rig);
 }
 
-TEST(one_turn_is_one_batch_and_one_sync)
+TEST(one_entry_is_one_batch_and_one_sync)
 {
     struct rig rig = rig_ready(7);
-    struct err e = { 0 };
-    struct storage_turn *turn = storage_turn_new(rig.store);
-    struct buf bodies[100] = { 0 };
+    struct storage_apply *apply = storage_apply_new(rig.store);
     struct storage_stats before, after;
+    struct buf entry = { 0 };
+    uint32_t slot;
     storage_stats(rig.store, &before);
     uint64_t effects = sim_disk_effects(rig.disk);
+    CHECK_EQ(storage_entry_begin(&entry, 0, 1), ERR_OK);
     for (unsigned i = 0; i < 100; i++) {
         char key[8];
         snprintf(key, sizeof key, "k%u", i);
         struct command c = {
             .kind = COMMAND_RAW_PUT, .namespace_id = 1, .key = BYTES(key), .value = BYTES("v")
         };
-        uint32_t slot;
-        CHECK_EQ(command_encode(&c, &bodies[i]), ERR_OK);
-        CHECK_OK(command_decode(c.kind, buf_bytes(&bodies[i]), &c, &e), e);
-        CHECK_OK(storage_turn_add(turn, &c, buf_bytes(&bodies[i]), &slot), e);
+        rig_add(&entry, &c);
     }
-    raft_index index;
-    CHECK_OK(storage_append_sync(rig.store, turn, 0, &index, &e), e);
+    storage_entry_end(&entry, 100);
+    rig_entry(&rig, 1, 1, buf_bytes(&entry), apply, &slot);
     CHECK_EQ(sim_disk_effects(rig.disk) - effects, 2); /* one write, one sync */
-    CHECK_OK(storage_apply(rig.store, turn, &e), e);
     storage_stats(rig.store, &after);
     CHECK_EQ(after.batches - before.batches, 1);
     CHECK_EQ(after.commands - before.commands, 100);
     CHECK_EQ(after.wal_bytes - before.wal_bytes, WAL_BLOCK);
     CHECK(after.sync_ns_p50 > 0 && after.sync_ns_p99 >= after.sync_ns_p50);
-    for (unsigned i = 0; i < 100; i++)
-        buf_free(&bodies[i]);
-    storage_turn_free(turn);
+    storage_apply_free(apply);
+    buf_free(&entry);
     rig_expect(&rig, "k99", "v");
     rig_free(&rig);
 }
@@ -405,7 +410,9 @@ TEST(stamps_go_forward)
     uint64_t last = 0;
     for (unsigned i = 0; i < 12; i++) {
         rig_put(&rig, "k", "v");
-        uint64_t hlc = apply_state(rig.store->apply)->hlc;
+        struct layout_apply_state applied;
+        progress_applied(rig.store->progress, 1, &applied);
+        uint64_t hlc = applied.hlc;
         CHECK(hlc > last);
         last = hlc;
         if (i % 3 == 1)
@@ -419,37 +426,33 @@ TEST(stamps_go_forward)
     rig_free(&rig);
 }
 
-/* A command may use the namespace that one before it in the same turn creates; others see it when
+/* A command may use the namespace that one before it in the same entry creates; others see it when
  * it is applied. */
-TEST(a_namespace_and_its_first_write_in_one_turn)
+TEST(a_namespace_and_its_first_write_in_one_entry)
 {
     struct rig rig = rig_ready(9);
-    struct err e = { 0 };
-    struct storage_turn *turn = storage_turn_new(rig.store);
+    struct storage_apply *apply = storage_apply_new(rig.store);
     struct command make = {
         .kind = COMMAND_NAMESPACE, .namespace_id = 2, .key = BYTES("ns"), .value = BYTES("strong")
     };
     struct command put = {
         .kind = COMMAND_RAW_PUT, .namespace_id = 2, .key = BYTES("k"), .value = BYTES("v")
     };
-    struct buf bodies[2] = { 0 };
-    uint32_t slots[3];
-    CHECK_EQ(command_encode(&make, &bodies[0]), ERR_OK);
-    CHECK_EQ(command_encode(&put, &bodies[1]), ERR_OK);
-    CHECK_OK(storage_turn_add(turn, &put, buf_bytes(&bodies[1]), &slots[0]), e); /* too early */
-    CHECK_OK(storage_turn_add(turn, &make, buf_bytes(&bodies[0]), &slots[1]), e);
-    CHECK_OK(storage_turn_add(turn, &put, buf_bytes(&bodies[1]), &slots[2]), e);
-    raft_index index;
-    CHECK_OK(storage_append_sync(rig.store, turn, 0, &index, &e), e);
+    struct buf entry = { 0 };
+    uint32_t slot;
+    CHECK_EQ(storage_entry_begin(&entry, 0, 1), ERR_OK);
+    rig_add(&entry, &put); /* too early */
+    rig_add(&entry, &make);
+    rig_add(&entry, &put);
+    storage_entry_end(&entry, 3);
     CHECK(!storage_namespace_exists(rig.store, 2));
-    CHECK_OK(storage_apply(rig.store, turn, &e), e);
+    rig_entry(&rig, 1, 1, buf_bytes(&entry), apply, &slot);
     CHECK(storage_namespace_exists(rig.store, 2));
-    CHECK_EQ(storage_turn_result(turn, slots[0])->rc, ERR_NOT_FOUND);
-    CHECK_EQ(storage_turn_result(turn, slots[1])->rc, ERR_OK);
-    CHECK_EQ(storage_turn_result(turn, slots[2])->rc, ERR_OK);
-    storage_turn_free(turn);
-    buf_free(&bodies[0]);
-    buf_free(&bodies[1]);
+    CHECK_EQ(storage_apply_result(apply, slot, 0, NULL)->rc, ERR_NOT_FOUND);
+    CHECK_EQ(storage_apply_result(apply, slot, 1, NULL)->rc, ERR_OK);
+    CHECK_EQ(storage_apply_result(apply, slot, 2, NULL)->rc, ERR_OK);
+    storage_apply_free(apply);
+    buf_free(&entry);
     rig_free(&rig);
 }
 

@@ -18,7 +18,15 @@
 #include "command_int.h"
 #include "layout.h"
 
-enum field_type { FIELD_NONE, FIELD_U64, FIELD_U32, FIELD_BOOL, FIELD_BYTES, FIELD_CONTEXT };
+enum field_type {
+    FIELD_NONE,
+    FIELD_U64,
+    FIELD_U32,
+    FIELD_BOOL,
+    FIELD_BYTES,
+    FIELD_CONTEXT,
+    FIELD_FIXED64,
+};
 
 struct field {
     enum field_type type;
@@ -52,6 +60,7 @@ static const struct field fields[][FIELDS_MAX] = {
     [COMMAND_NAMESPACE] = { [1] = FIELD(FIELD_U32, namespace_id),
                             [2] = FIELD(FIELD_BYTES, key),
                             [3] = FIELD(FIELD_BYTES, value) },
+    [COMMAND_TSO] = { [1] = FIELD(FIELD_FIXED64, window_ms) },
 };
 static const struct field context_fields[FIELDS_MAX] = { [1] = FIELD(FIELD_U64, region_id),
                                                          [2] = FIELD(FIELD_U64, conf_ver),
@@ -86,12 +95,27 @@ static bool take_sized(struct bytes *in, struct bytes *ret)
     return true;
 }
 
+static enum pb_type type_on_wire(enum field_type type)
+{
+    if (type == FIELD_FIXED64)
+        return PB_FIXED64;
+    return type == FIELD_BYTES || type == FIELD_CONTEXT ? PB_BYTES : PB_VARINT;
+}
+
+/* A number or the view of some bytes. */
+static bool take_field(struct bytes *in, enum pb_type wire, uint64_t *number, struct bytes *bytes)
+{
+    if (wire == PB_BYTES)
+        return take_sized(in, bytes);
+    return wire == PB_FIXED64 ? take_u64(in, number) : take_loose_varint(in, 10, number);
+}
+
 static err_t take_fields(struct bytes in, const struct field *table, struct command *ret,
                          struct err *e)
 {
     bool has_context = false;
     while (in.len > 0) {
-        uint64_t tag, number;
+        uint64_t tag, number = 0;
         if (!take_loose_varint(&in, 5, &tag))
             return err_set(e, ERR_INVALID_ARGUMENT, "malformed message: a tag is cut off");
         const uint64_t id = tag >> 3; /* up to 32 bits, all of them: protobuf-c's */
@@ -99,15 +123,14 @@ static err_t take_fields(struct bytes in, const struct field *table, struct comm
         if (field == NULL || field->type == FIELD_NONE)
             return err_set(e, ERR_INVALID_ARGUMENT,
                            "unknown field %" PRIu64 ": is the client newer than this node?", id);
-        const enum pb_type want =
-            field->type == FIELD_BYTES || field->type == FIELD_CONTEXT ? PB_BYTES : PB_VARINT;
+        const enum pb_type want = type_on_wire(field->type);
         struct bytes bytes = { 0 };
-        if ((tag & 7) != want ||
-            (want == PB_BYTES ? !take_sized(&in, &bytes) : !take_loose_varint(&in, 10, &number)))
+        if ((tag & 7) != want || !take_field(&in, want, &number, &bytes))
             return err_set(e, ERR_INVALID_ARGUMENT, "malformed message: field %" PRIu64, id);
         void *to = (char *)ret + field->offset;
         switch (field->type) {
         case FIELD_U64:
+        case FIELD_FIXED64:
             *(uint64_t *)to = number;
             break;
         case FIELD_U32:
@@ -165,6 +188,10 @@ err_t command_check(const struct command *command, struct err *e)
 {
     if (command->kind == COMMAND_NAMESPACE)
         return check_namespace(command, e);
+    if (command->kind == COMMAND_TSO)
+        return command->window_ms != 0
+                   ? ERR_OK
+                   : err_set(e, ERR_INVALID_ARGUMENT, "a TSO window is above 0");
     if (command->key.len == 0)
         return err_set(e, ERR_INVALID_ARGUMENT, "the key is empty");
     err_t rc = check_size("key", command->key.len, COMMAND_KEY_MAX, e);
@@ -173,7 +200,7 @@ err_t command_check(const struct command *command, struct err *e)
 
 err_t command_decode(enum command_kind kind, struct bytes body, struct command *ret, struct err *e)
 {
-    if ((int)kind < COMMAND_RAW_PUT || kind > COMMAND_NAMESPACE)
+    if ((int)kind < COMMAND_RAW_PUT || kind > COMMAND_TSO)
         return err_set(e, ERR_UPGRADE_REQUIRED, "command kind %d is of a later version", (int)kind);
     struct command command = { .kind = kind };
     err_t rc = take_fields(body, fields[kind], &command, e);
@@ -215,6 +242,9 @@ err_t command_encode(const struct command *command, struct buf *ret)
         case FIELD_BYTES:
             pb_put_bytes(&at, id, *(const struct bytes *)from);
             break;
+        case FIELD_FIXED64:
+            pb_put_fixed64(&at, id, *(const uint64_t *)from);
+            break;
         default:
             break; /* the context is the client's */
         }
@@ -225,12 +255,14 @@ err_t command_encode(const struct command *command, struct buf *ret)
 
 /* ---- Entries --------------------------------------------------------------------------------- */
 
-void command_put_entry_header(uint8_t *out, uint16_t count, uint64_t hlc)
+void command_put_entry_header(uint8_t *out, uint16_t count, uint64_t hlc, uint64_t version)
 {
     put_u8(&out, COMMAND_ENTRY_VERSION);
     put_u8(&out, 0);
     put_u16(&out, count);
+    put_u32(&out, 0);
     put_u64(&out, hlc);
+    put_u64(&out, version);
 }
 
 void command_put_header(uint8_t *out, enum command_kind kind, uint32_t len)
@@ -241,16 +273,29 @@ void command_put_header(uint8_t *out, enum command_kind kind, uint32_t len)
     put_u32(&out, len);
 }
 
-err_t command_take_entry(struct bytes *in, uint16_t *count, uint64_t *hlc, struct err *e)
+/* Behind the count. The first format had no region in it: all of its entries are of version 1. */
+static bool take_stamps(struct bytes *in, uint8_t format, uint64_t *hlc, uint64_t *version)
+{
+    uint32_t zero;
+    if (format == 1) {
+        *version = 1;
+        return take_u64(in, hlc);
+    }
+    return take_u32(in, &zero) && zero == 0 && take_u64(in, hlc) && take_u64(in, version);
+}
+
+err_t command_take_entry(struct bytes *in, uint16_t *count, uint64_t *hlc, uint64_t *version,
+                         struct err *e)
 {
     struct bytes rest = *in;
-    uint8_t version, zero;
-    if (!take_u8(&rest, &version) || !take_u8(&rest, &zero) || !take_u16(&rest, count) ||
-        !take_u64(&rest, hlc))
+    uint8_t format, zero;
+    if (!take_u8(&rest, &format) || !take_u8(&rest, &zero) || !take_u16(&rest, count))
         return err_set(e, ERR_CORRUPTION, "a log entry is shorter than its header");
-    if (version != COMMAND_ENTRY_VERSION || zero != 0)
+    if (format == 0 || format > COMMAND_ENTRY_VERSION || zero != 0)
         return err_set(e, ERR_UPGRADE_REQUIRED, "a log entry has version %u, this program knows %u",
-                       version, (unsigned)COMMAND_ENTRY_VERSION);
+                       format, (unsigned)COMMAND_ENTRY_VERSION);
+    if (!take_stamps(&rest, format, hlc, version))
+        return err_set(e, ERR_CORRUPTION, "the header of a log entry is damaged");
     *in = rest;
     return ERR_OK;
 }

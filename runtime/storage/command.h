@@ -1,7 +1,10 @@
 /* Commands: what a log entry holds, decoded in place.
  *
- *   entry    | version u8 = 1 | 0 u8 | count u16 | hlc u64 | command ... command |          little-endian
+ *   entry    | 2 u8 | 0 u8 | count u16 | 0 u32 | hlc u64 | version u64 | command ... command |       little-endian
  *   command  | kind u8 | 0 u8 0 u8 0 u8 | len u32 | body: len bytes of protobuf, as the client sent it |
+ *
+ * `version` is that of the region's epoch when the entry was proposed. The first format, 1 u8 | 0 u8 | count u16 |
+ * hlc u64, is read as version 1.
  *
  * The body is the request message of proto/kvrpc.proto: its bytes go from the socket's slab into
  * the log and the engine without being encoded again. Decoding here and protobuf-c agree on every
@@ -17,6 +20,7 @@ enum command_kind {                         /* numbers are on disk: never change
                     COMMAND_CAS = 3,        /* CasRequest */
                     COMMAND_CAS_DELETE = 4, /* CasDeleteRequest */
                     COMMAND_NAMESPACE = 5,  /* pd.Namespace: create it under this id */
+                    COMMAND_TSO = 6,        /* pd.TsoWindow: stamps up to there may be given out */
 };
 
 enum {
@@ -35,6 +39,7 @@ struct command {
     bool want_current;                              /* CAS */
     uint64_t region_id, conf_ver, version, peer_id; /* the client's context; 0: not given */
     uint64_t client_hlc;                            /* 0: none */
+    uint64_t window_ms;                             /* TSO */
 };
 
 /* Decodes and checks one body: limits (ERR_TOO_LARGE), empty key and malformed input
@@ -45,9 +50,10 @@ MUST_USE err_t command_decode(enum command_kind kind, struct bytes body, struct 
 /* What became of a command. `value` is owned by whoever owns the result; storage_result_free() ends
  * it. */
 struct storage_result {
-    err_t rc;         /* OK, CONFLICT, NOT_FOUND, CORRUPTION, OVERFLOW, ... */
-    uint64_t version; /* OK: the new version. CONFLICT: the current one (0: never written) */
-    bool absent;      /* CONFLICT: current_version is a tombstone's, or 0 */
+    err_t rc; /* OK, CONFLICT, NOT_FOUND, CORRUPTION, OVERFLOW, ... */
+    uint64_t
+        version; /* OK: the new version. CONFLICT: the current one (0: never written). TSO: the window */
+    bool absent; /* CONFLICT: current_version is a tombstone's, or 0 */
     bool has_value;
     struct buf value; /* CONFLICT with want_current */
 };

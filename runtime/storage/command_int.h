@@ -5,8 +5,8 @@
 #include "storage/command.h"
 
 enum {
-    COMMAND_ENTRY_VERSION = 1,
-    COMMAND_ENTRY_HEADER = 12,
+    COMMAND_ENTRY_VERSION = 2,
+    COMMAND_ENTRY_HEADER = 24,
     COMMAND_HEADER = 8,
 };
 
@@ -15,9 +15,10 @@ MUST_USE err_t command_check(const struct command *command, struct err *e);
 /* Appends the body: what protobuf-c would write for the same fields (without a context). ERR_NOMEM. */
 MUST_USE err_t command_encode(const struct command *command, struct buf *ret);
 
-void command_put_entry_header(uint8_t *out, uint16_t count, uint64_t hlc);
+void command_put_entry_header(uint8_t *out, uint16_t count, uint64_t hlc, uint64_t version);
 void command_put_header(uint8_t *out, enum command_kind kind, uint32_t len);
 /* Draw from the bytes of an entry: first its header, then `count` commands. ERR_CORRUPTION,
  * ERR_UPGRADE_REQUIRED, and what command_decode() answers. */
-MUST_USE err_t command_take_entry(struct bytes *in, uint16_t *count, uint64_t *hlc, struct err *e);
+MUST_USE err_t command_take_entry(struct bytes *in, uint16_t *count, uint64_t *hlc,
+                                  uint64_t *version, struct err *e);
 MUST_USE err_t command_take(struct bytes *in, struct command *ret, struct err *e);

@@ -20,6 +20,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(enum command_kind kind)
         return &flotilla__kv__cas_request__descriptor;
     case COMMAND_CAS_DELETE:
         return &flotilla__kv__cas_delete_request__descriptor;
+    case COMMAND_TSO:
+        return &flotilla__pd__tso_window__descriptor;
     default:
         return &flotilla__pd__namespace__descriptor;
     }
@@ -51,6 +53,8 @@ static struct command command_of(enum command_kind kind, const ProtobufCMessage 
         const Flotilla__Kv__CasDeleteRequest *m = (const void *)message;
         c.namespace_id = m->namespace_id, c.key = view(m->key), context = m->context;
         c.expected_version = m->expected_version, c.conditional = m->conditional;
+    } else if (kind == COMMAND_TSO) {
+        c.window_ms = ((const Flotilla__Pd__TsoWindow *)(const void *)message)->window_ms;
     } else {
         const Flotilla__Pd__Namespace *m = (const void *)message;
         c.namespace_id = m->id, c.key = view(m->name), c.value = view(m->mode);
@@ -98,7 +102,7 @@ static bool stricter(enum command_kind kind, struct bytes in)
         }
         in.data += len;
         in.len -= len;
-        contexts += tag >> 3 == 1 && kind != COMMAND_NAMESPACE;
+        contexts += tag >> 3 == 1 && kind < COMMAND_NAMESPACE;
         if (contexts > 1 || (flag != 0 && tag >> 3 == flag && wire != 0))
             return true;
     }
@@ -109,7 +113,7 @@ static bool has_unknown(const ProtobufCMessage *message, enum command_kind kind)
 {
     if (message->n_unknown_fields > 0)
         return true;
-    if (kind == COMMAND_NAMESPACE)
+    if (kind >= COMMAND_NAMESPACE)
         return false;
     const Flotilla__Kv__RawDeleteRequest *m =
         (const void *)message; /* every request begins with its context */
@@ -266,7 +270,7 @@ TEST(agrees_with_protobuf_c_on_long_tags_and_numbers)
     };
     for (size_t i = 0; i < sizeof hex / sizeof hex[0]; i++) {
         struct buf body = test_hex(hex[i]);
-        for (unsigned kind = COMMAND_RAW_PUT; kind <= COMMAND_NAMESPACE; kind++)
+        for (unsigned kind = COMMAND_RAW_PUT; kind <= COMMAND_TSO; kind++)
             agree((enum command_kind)kind, buf_bytes(&body));
         buf_free(&body);
     }
@@ -289,7 +293,7 @@ TEST(agrees_with_protobuf_c_on_the_malformed_corpus)
         *to = '\0';
         struct buf body = test_hex(from);
         *to = '"';
-        for (unsigned kind = COMMAND_RAW_PUT; kind <= COMMAND_NAMESPACE; kind++)
+        for (unsigned kind = COMMAND_RAW_PUT; kind <= COMMAND_TSO; kind++)
             agree((enum command_kind)kind, buf_bytes(&body));
         buf_free(&body);
         cases++;
@@ -400,12 +404,13 @@ TEST(entry_golden_bytes_and_every_truncation)
     };
     CHECK_EQ(command_encode(&c, &body), ERR_OK);
     uint8_t entry[COMMAND_ENTRY_HEADER + COMMAND_HEADER + 16];
-    command_put_entry_header(entry, 1, 0x0102030405060708);
+    command_put_entry_header(entry, 1, 0x0102030405060708, 0x1112131415161718);
     command_put_header(entry + COMMAND_ENTRY_HEADER, COMMAND_RAW_PUT, (uint32_t)body.len);
     memcpy(entry + COMMAND_ENTRY_HEADER + COMMAND_HEADER, body.data, body.len);
     size_t len = COMMAND_ENTRY_HEADER + COMMAND_HEADER + body.len;
-    struct buf want = test_hex("01000100"
+    struct buf want = test_hex("0200010000000000"
                                "0807060504030201"
+                               "1817161514131211"
                                "0100000008000000"
                                "10011a016b220176");
     CHECK_BYTES(bytes_from(entry, len), buf_bytes(&want));
@@ -414,8 +419,8 @@ TEST(entry_golden_bytes_and_every_truncation)
         struct command back;
         struct err e = { 0 };
         uint16_t count;
-        uint64_t hlc;
-        err_t rc = command_take_entry(&in, &count, &hlc, &e);
+        uint64_t hlc, version;
+        err_t rc = command_take_entry(&in, &count, &hlc, &version, &e);
         CHECK_EQ(rc, n < COMMAND_ENTRY_HEADER ? ERR_CORRUPTION : ERR_OK);
         if (rc == ERR_OK)
             CHECK_EQ(command_take(&in, &back, &e), n < len ? ERR_CORRUPTION : ERR_OK);
@@ -423,13 +428,57 @@ TEST(entry_golden_bytes_and_every_truncation)
     struct bytes in = bytes_from(entry, len);
     struct command back;
     uint16_t count;
-    uint64_t hlc;
+    uint64_t hlc, version;
+    entry[0] = 3;
+    CHECK_EQ(command_take_entry(&in, &count, &hlc, &version, NULL), ERR_UPGRADE_REQUIRED);
     entry[0] = 2;
-    CHECK_EQ(command_take_entry(&in, &count, &hlc, NULL), ERR_UPGRADE_REQUIRED);
-    entry[0] = 1;
+    entry[5] = 1;
+    CHECK_EQ(command_take_entry(&in, &count, &hlc, &version, NULL), ERR_CORRUPTION);
+    entry[5] = 0;
     entry[COMMAND_ENTRY_HEADER] = 99; /* an unknown command stops the replica */
-    CHECK_EQ(command_take_entry(&in, &count, &hlc, NULL), ERR_OK);
+    CHECK_EQ(command_take_entry(&in, &count, &hlc, &version, NULL), ERR_OK);
+    CHECK_EQ(count, 1);
+    CHECK_EQ(hlc, 0x0102030405060708);
+    CHECK_EQ(version, 0x1112131415161718);
     CHECK_EQ(command_take(&in, &back, NULL), ERR_UPGRADE_REQUIRED);
+    buf_free(&body);
+    buf_free(&want);
+}
+
+/* What the first format has left in logs: no region, so version 1. */
+TEST(entries_of_the_first_format_are_read)
+{
+    struct buf old = test_hex("01000100"
+                              "0807060504030201"
+                              "0100000008000000"
+                              "10011a016b220176");
+    for (size_t n = 0; n <= old.len; n++) {
+        struct bytes in = bytes_from(old.data, n);
+        struct command c;
+        uint16_t count;
+        uint64_t hlc, version;
+        err_t rc = command_take_entry(&in, &count, &hlc, &version, NULL);
+        CHECK_EQ(rc, n < 12 ? ERR_CORRUPTION : ERR_OK);
+        if (rc != ERR_OK)
+            continue;
+        CHECK_EQ(hlc, 0x0102030405060708);
+        CHECK_EQ(version, 1);
+        CHECK_EQ(command_take(&in, &c, NULL), n < old.len ? ERR_CORRUPTION : ERR_OK);
+    }
+    buf_free(&old);
+}
+
+TEST(a_window_is_eight_bytes_and_above_zero)
+{
+    struct command c = { .kind = COMMAND_TSO, .window_ms = 0x0102030405060708 }, back;
+    struct buf body = { 0 }, want = test_hex("090807060504030201");
+    CHECK_EQ(command_encode(&c, &body), ERR_OK);
+    CHECK_BYTES(buf_bytes(&body), buf_bytes(&want));
+    CHECK_EQ(command_decode(COMMAND_TSO, buf_bytes(&body), &back, NULL), ERR_OK);
+    CHECK_EQ(back.window_ms, c.window_ms);
+    for (size_t n = 0; n < body.len; n++)
+        CHECK_EQ(command_decode(COMMAND_TSO, bytes_from(body.data, n), &back, NULL),
+                 ERR_INVALID_ARGUMENT);
     buf_free(&body);
     buf_free(&want);
 }

@@ -66,7 +66,18 @@ void layout_raft_state_key(uint64_t region, enum layout_state kind, uint8_t out[
     out[8] = (uint8_t)kind;
 }
 
-enum { APPLY_STATE_VERSION = 1, NAMESPACE_VERSION = 1 };
+err_t layout_take_raft_state_key(struct bytes key, uint64_t *region, enum layout_state *kind)
+{
+    uint64_t id;
+    uint8_t what;
+    if (!take_u64_be(&key, &id) || !take_u8(&key, &what) || key.len != 0)
+        return ERR_CORRUPTION;
+    *region = id;
+    *kind = (enum layout_state)what;
+    return ERR_OK;
+}
+
+enum { APPLY_STATE_VERSION = 1, NAMESPACE_VERSION = 1, TSO_VERSION = 1 };
 
 void layout_apply_state(const struct layout_apply_state *state, uint8_t out[25])
 {
@@ -85,6 +96,23 @@ err_t layout_take_apply_state(struct bytes in, struct layout_apply_state *ret)
         !take_u64_be(&in, &state.hlc) || in.len != 0)
         return ERR_CORRUPTION;
     *ret = state;
+    return ERR_OK;
+}
+
+void layout_tso(uint64_t window_ms, uint8_t out[9])
+{
+    out[0] = TSO_VERSION;
+    store_u64_be(out + 1, window_ms);
+}
+
+err_t layout_take_tso(struct bytes in, uint64_t *window_ms)
+{
+    uint64_t window;
+    uint8_t version;
+    if (!take_u8(&in, &version) || version != TSO_VERSION || !take_u64_be(&in, &window) ||
+        in.len != 0)
+        return ERR_CORRUPTION;
+    *window_ms = window;
     return ERR_OK;
 }
 

@@ -4,8 +4,10 @@
  *   cas          ns u32 | user key                  ->  version u64 | the value                  a live versioned key
  *   meta         't' | ns u32 | user key            ->  version u64                              its newest tombstone
  *   meta         'n' | id u32                       ->  1 u8 | length u8 | name | length u8 | mode
- *   raft_log     region u64 | index u64             ->  an entry (from the second issue on)
- *   raft_state   region u64 | kind u8               ->  by kind; 2, apply: 1 u8 | index u64 | term u64 | hlc u64
+ *   meta         'w'                                ->  1 u8 | window_ms u64                            of the TSO
+ *   raft_log     region u64 | index u64             ->  an entry (none yet: the log keeps them)
+ *   raft_state   region u64 | kind u8               ->  by kind: 2, apply: 1 u8 | index u64 | term u64 | hlc u64
+ *                                                       3, meta: bytes of the region layer
  *
  * Numbers are big-endian: bytes sort as numbers do. A live record of `cas` may hold any value, also
  * none, so a tombstone cannot lie among them; it lies in `meta` and stays when the key is created
@@ -24,10 +26,11 @@ enum {
     LAYOUT_NAME_MAX = 64,      /* of a namespace */
     LAYOUT_MODE_MAX = 15,
 };
-enum layout_state {
-    LAYOUT_HARD_STATE = 1,
-    LAYOUT_APPLY_STATE = 2
-}; /* kinds of raft_state: never reuse */
+enum layout_state { /* kinds of raft_state: never reuse */
+                    LAYOUT_HARD_STATE = 1,
+                    LAYOUT_APPLY_STATE = 2,
+                    LAYOUT_META = 3,
+};
 
 struct layout_apply_state {
     raft_index index;
@@ -46,9 +49,17 @@ MUST_USE err_t layout_take_tombstone(struct bytes record, uint64_t *version);
 
 void layout_raft_log_key(uint64_t region, raft_index index, uint8_t out[16]);
 void layout_raft_state_key(uint64_t region, enum layout_state kind, uint8_t out[9]);
+/* ERR_CORRUPTION: another length. Kinds of later versions are answered as they are. */
+MUST_USE err_t layout_take_raft_state_key(struct bytes key, uint64_t *region,
+                                          enum layout_state *kind);
 void layout_apply_state(const struct layout_apply_state *state, uint8_t out[25]);
 /* ERR_CORRUPTION. */
 MUST_USE err_t layout_take_apply_state(struct bytes in, struct layout_apply_state *ret);
+
+#define LAYOUT_TSO_KEY "w"
+void layout_tso(uint64_t window_ms, uint8_t out[9]);
+/* ERR_CORRUPTION. */
+MUST_USE err_t layout_take_tso(struct bytes in, uint64_t *window_ms);
 
 void layout_namespace_key(uint32_t id, uint8_t out[5]);
 MUST_USE err_t layout_namespace(struct bytes name, struct bytes mode, struct buf *ret);

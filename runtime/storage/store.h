@@ -2,16 +2,16 @@
  *
  *   dir/LOCK IDENT WATERMARK PANIC(after a failed write)   wal/   db/
  *
- * Two ways in. The blocking calls (storage_put_raw, storage_cas, ...) may be used from any number
- * of threads, without network or consensus: callers that meet share one log write and one sync
- * (group commit). A node uses the halves of the same path, each in the lane where it belongs:
+ * Two ways in. The library: blocking calls (storage_put_raw, storage_cas, ...) from any number of
+ * threads, without network or consensus, on a store that was opened `alone`: region 1, a group of
+ * one. Callers that meet share one log write and one sync (group commit). A node uses the halves of
+ * the same path for all of its regions, each in the lane where it belongs,
  *
- *   storage_turn_add ... (loop)  ->  storage_append_sync (LOG lane)  ->  storage_apply (APPLY lane or loop)
+ *   storage_sync (log.h, LOG lane)  ->  consensus  ->  storage_apply_run (state.h, APPLY lane or loop)
  *
- * so that consensus can stand between sync and apply. A command is acknowledged after its apply.
- * After any failed write or sync the store is latched: every call answers the first error, the
- * panic mark is left, and the process is expected to exit (faults.md R4). An error of a write means
- * "unknown", never "not applied". */
+ * and reads by the calls below. A command is acknowledged after its apply. After any failed write or sync the store
+ * is latched: every call answers the first error, the panic mark is left, and the process is expected to exit
+ * (faults.md R4). An error of a write means "unknown", never "not applied". */
 #pragma once
 
 #include "base/buf.h"
@@ -31,8 +31,10 @@ struct storage_config {
     struct engine_config engine_config; /* path and create are filled in by the store */
     uint64_t segment_bytes;             /* log segments; 0: 64 MiB */
     uint32_t spare_segments;            /* kept zero-filled ahead; 0: 2 */
-    bool accept_panic;                  /* start although a panic mark is there, and remove it */
-    void *log;                          /* struct logger *, may be NULL */
+    bool
+        alone; /* the library: all of the log of region 1 counts as committed, blocking writes are allowed */
+    bool accept_panic; /* start although a panic mark is there, and remove it */
+    void *log;         /* struct logger *, may be NULL */
 };
 
 struct storage_ident {
@@ -41,13 +43,20 @@ struct storage_ident {
     uint64_t incarnation; /* random, drawn by init */
 };
 
-/* Creates the directory and everything in it. ERR_ALREADY_EXISTS if there is a store; a half-made
- * one is completed or removed, never taken for a store (IDENT is written last). */
+/* A region that a new store begins with: its meta is there, durably, before the store is one. */
+struct storage_first {
+    uint64_t region;
+    struct bytes meta; /* not empty */
+};
+
+/* Creates the directory and everything in it; `first` may be NULL. ERR_ALREADY_EXISTS if there is a store; a
+ * half-made one is completed or removed, never taken for a store (IDENT is written last). */
 MUST_USE err_t storage_init(struct env *env, const struct storage_config *config,
-                            const struct storage_ident *ident, struct err *e);
-/* Opens: locks, reads IDENT, replays the log, re-applies what the engine has lost. ERR_NOT_FOUND:
- * no store here (run init); ERR_LOCKED; ERR_PANIC_MARK; ERR_DATA_LOSS with segment and offset;
- * ERR_AMNESIA. */
+                            const struct storage_ident *ident, const struct storage_first *first,
+                            struct err *e);
+/* Opens: locks, reads IDENT, replays the log, compares it with the engine region by region; alone, also re-applies
+ * what the engine has lost (else consensus does: storage_groups). ERR_NOT_FOUND: no store here (run init);
+ * ERR_LOCKED; ERR_PANIC_MARK; ERR_DATA_LOSS with segment and offset; ERR_AMNESIA. */
 MUST_USE err_t storage_open(struct env *env, const struct storage_config *config,
                             struct storage **ret, struct err *e);
 /* Makes everything durable, writes the clean-stop mark, closes. NULL is welcome. */
@@ -56,7 +65,7 @@ void storage_close(struct storage *store);
 void storage_abandon(struct storage *store);
 const struct storage_ident *storage_ident(const struct storage *store);
 
-/* ---- Blocking calls: any thread -------------------------------------------------------------- */
+/* ---- Blocking calls: any thread; writes on a store that is alone ----------------------------- */
 
 MUST_USE err_t storage_put_raw(struct storage *store, uint32_t ns, struct bytes key,
                                struct bytes value, struct err *e);
@@ -107,53 +116,29 @@ MUST_USE err_t storage_scan(struct storage *store, const struct storage_scan *sc
                                          struct bytes value),
                             void *user, bool *more, struct buf *next, struct err *e);
 
-/* ---- The halves: one turn at a time ---------------------------------------------------------- */
+/* ---- Local records --------------------------------------------------------------------------- */
 
-/* A turn: the commands that share one log batch. Reused; two of them alternate in a node. */
-struct storage_turn;
-struct storage_turn *storage_turn_new(struct storage *store);
-void storage_turn_free(struct storage_turn *turn);
-/* Adds a decoded command with its body (the command is copied, the bytes are borrowed until the
- * turn is reset). ERR_TOO_LARGE if the turn is full: sync this one first. `slot` is where its
- * result will be. */
-MUST_USE err_t storage_turn_add(struct storage_turn *turn, const struct command *command,
-                                struct bytes body, uint32_t *slot);
-/* Adds a record that is no command: kept by the log, the newest of its kind handed back at open. */
 enum storage_local { STORAGE_LOCAL_HLC = 1, STORAGE_LOCAL_TSO = 2, STORAGE_LOCAL_CLEAN = 3 };
-MUST_USE err_t storage_turn_add_local(struct storage_turn *turn, enum storage_local kind,
-                                      struct bytes value);
-uint32_t storage_turn_count(const struct storage_turn *turn);
-size_t storage_turn_bytes(const struct storage_turn *turn);
-void storage_turn_reset(struct storage_turn *turn); /* frees results */
-/* Bytes that one turn may hold: headers, bodies and local records: an entry's limit, or less
- * where segments are small. */
-size_t storage_turn_max(const struct storage *store);
-
-/* LOG lane: one entry of region 1 with all commands of the turn, stamped with `hlc` (packed), plus
- * the local records; one write and one sync. ERR_OK: durable, `*index` is the entry's. */
-MUST_USE err_t storage_append_sync(struct storage *store, struct storage_turn *turn, uint64_t hlc,
-                                   raft_index *index, struct err *e);
-/* APPLY lane or loop, in log order: one engine batch, the results filled in. */
-MUST_USE err_t storage_apply(struct storage *store, struct storage_turn *turn, struct err *e);
-const struct storage_result *storage_turn_result(const struct storage_turn *turn, uint32_t slot);
-
 /* The newest local record of a kind, as of open; {NULL, 0} if there was none. Of the clean mark: only
- * if the log ended with it (u64, little-endian: the applied index), that is, after storage_close(). */
+ * if the log ended with it (u64, little-endian: the applied index of region 1), that is, after storage_close(). */
 struct bytes storage_local(const struct storage *store, enum storage_local kind);
 
 /* ---- Facts ----------------------------------------------------------------------------------- */
 
 struct storage_stats {
-    raft_index last, applied, durable; /* log end, applied, what the engine cannot lose */
-    uint64_t batches, syncs, commands, wal_bytes, user_bytes; /* since open */
+    raft_index last, applied,
+        durable; /* of region 1: log end, applied, what the engine cannot lose */
+    uint64_t batches, syncs, commands, wal_bytes,
+        user_bytes;   /* since open; commands: applied ones */
+    uint64_t regions; /* that the log has something of */
     uint64_t segments, spare_segments;
     uint64_t sync_ns_p50, sync_ns_p99; /* over the last minute or so */
-    uint64_t replayed;                 /* entries re-applied at open */
+    uint64_t replayed;                 /* entries re-applied at open (alone) */
     struct engine_stats engine;
 };
 void storage_stats(struct storage *store, struct storage_stats *ret);
-/* Periodic work: watermark, freeing segments, background errors of the engine. Once a second or so,
- * LOG lane. Not ERR_OK: the store is latched and the node must exit. */
+/* Periodic work: watermark, what has become durable, freeing segments, background errors of the engine. Once a
+ * second or so, LOG lane. Not ERR_OK: the store is latched and the node must exit. */
 MUST_USE err_t storage_tend(struct storage *store, struct err *e);
 /* Zero-fills log segments ahead until `spare_segments` of them wait. Once a second or so, BULK lane
  * (any thread, but one at a time): it writes up to a segment's bytes. Nobody must call it: without

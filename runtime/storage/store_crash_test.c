@@ -284,6 +284,8 @@ TEST(engine_loses_any_suffix)
         CHECK(last >= 40);
         apply_close(store->apply);
         store->apply = NULL;
+        progress_close(store->progress);
+        store->progress = NULL;
         CHECK_OK(engine_mem_crash(store->engine, last - lost, &e), e);
         store->engine = NULL;
         rig_crash(&run.rig, SIM_CRASH_KILL);

@@ -337,12 +337,7 @@ TEST(segments_are_given_up_oldest_first_and_used_again)
 {
     struct rig rig = rig_ready(13);
     struct err e = { 0 };
-    struct storage_turn *turn = storage_turn_new(rig.store);
-    raft_index index = 0;
-    CHECK_EQ(storage_turn_add_local(turn, STORAGE_LOCAL_TSO, BYTES("window")), ERR_OK);
-    CHECK_OK(storage_append_sync(rig.store, turn, 0, &index, &e), e);
-    CHECK_OK(storage_apply(rig.store, turn, &e), e);
-    storage_turn_free(turn);
+    rig_local(&rig, STORAGE_LOCAL_TSO, BYTES("window"));
     struct storage_stats stats;
     uint64_t most = 0;
     char value[32];
@@ -378,25 +373,22 @@ TEST(hard_state_and_cut_are_written_again)
     rig_put(&rig, "k", "v");
     CHECK_OK(engine_mem.force(rig.store->engine, &e), e);
     for (unsigned i = 0; i < 100; i++) { /* local records alone */
-        struct storage_turn *turn = storage_turn_new(rig.store);
-        raft_index index;
-        CHECK_EQ(storage_turn_add_local(turn, STORAGE_LOCAL_HLC, bytes_from(&i, sizeof i)), ERR_OK);
-        CHECK_OK(storage_append_sync(rig.store, turn, 0, &index, &e), e);
-        CHECK_EQ(index, 1);
-        storage_turn_free(turn);
+        rig_local(&rig, STORAGE_LOCAL_HLC, bytes_from(&i, sizeof i));
         CHECK_OK(storage_tend(rig.store, &e), e);
     }
     CHECK(wal_oldest(rig.store->wal) > 3);
     rig_crash(&rig, SIM_CRASH_LOSE);
     rig_reopen(&rig);
-    CHECK_EQ(rig.store->ledger.hs.term, STORE_TERM);
-    CHECK_EQ(rig.store->ledger.hs.vote, STORE_VOTE);
-    CHECK_EQ(rig.store->ledger.cut, 1);
-    CHECK_EQ(rig.store->ledger.last, 1);
+    const struct ledger_region *region = ledger_region(&rig.store->ledger, STORE_REGION);
+    CHECK_EQ(region->hs.term, 1);
+    CHECK_EQ(region->hs.vote, STORE_VOTE);
+    CHECK_EQ(region->base, 1);
+    CHECK_EQ(region->base_term, 1);
+    CHECK_EQ(region->last, 1);
     unsigned newest = 99;
     CHECK_BYTES(storage_local(rig.store, STORAGE_LOCAL_HLC), bytes_from(&newest, sizeof newest));
     rig_put(&rig, "k", "w");
-    CHECK_EQ(rig.store->ledger.last, 2);
+    CHECK_EQ(region->last, 2);
     rig_free(&rig);
 }
 

@@ -1,10 +1,13 @@
-/* The inside of a store, shared by store.c (open, close, latch), store_turn.c (the halves),
+/* The inside of a store, shared by store.c (open, close, latch), store_init.c, store_boot.c (what a start reads),
+ * store_records.c (log), store_entries.c (reading it back), store_tend.c (freeing it), store_apply.c (state),
  * store_write.c (blocking writes), store_read.c (reads, facts).
  *
- * Who may touch what:   log side    one thread at a time, inside stage `log`:   wal, ledger, batch,
- * watermark
+ * Who may touch what:   log side    one thread at a time, inside stage `log`:   wal, ledger, batch, watermark; the
+ * ledger
+ *                                   under its lock too, so that others can look
  *                       apply side  inside stage `applying`, in log order:      apply, engine writes
- *                       the rest    any thread */
+ *                       the rest    any thread
+ * Order of locks: ledger_lock before progress's own. */
 #pragma once
 
 #include <stdatomic.h>
@@ -15,20 +18,21 @@
 #include "ident.h"
 #include "ledger.h"
 #include "namespaces.h"
-#include "storage/store.h"
+#include "progress.h"
+#include "storage/state.h"
 #include "wal.h"
 #include "watermark.h"
 
 enum {
-    STORE_REGION = LEDGER_REGION,
-    STORE_TERM = 1,
-    STORE_VOTE = 1,
+    STORE_REGION = 1,  /* the library's: a group of one, */
+    STORE_VOTE = 1,    /* which votes for itself, */
+    STORE_VERSION = 1, /* and never splits */
     STORE_SEGMENT = 64 << 20,
     STORE_SEGMENT_MIN = 64 << 10,
     STORE_SEGMENT_MAX = 1 << 30,
     STORE_SPARES = 2,
-    STORE_SEGMENTS_MAX = 16, /* more live ones: the engine is asked to make its state durable */
-    STORE_TURN_LOCALS = 8,
+    STORE_SEGMENTS_MAX = 16,  /* more live ones: the log is long */
+    STORE_REFRESH_MAX = 1024, /* regions that one tend asks the engine for */
 };
 #define STORE_WATERMARK_NS 1000000000u /* the watermark is at most so old */
 
@@ -40,26 +44,6 @@ struct store_stage {
 };
 void store_stage_enter(struct store_stage *stage);
 void store_stage_leave(struct store_stage *stage);
-
-struct store_slot {
-    struct command command;
-    struct bytes body;
-    struct storage_result result;
-};
-struct storage_turn {
-    struct storage *store;
-    struct store_slot *slots;
-    uint32_t count, cap;
-    struct {
-        enum storage_local kind;
-        struct bytes value;
-    } locals[STORE_TURN_LOCALS];
-    uint32_t local_count;
-    size_t bytes; /* of the entry and the local records */
-    raft_index index;
-    uint64_t hlc;
-    enum { TURN_OPEN, TURN_SYNCED, TURN_APPLIED } state;
-};
 
 enum { STORE_BUCKETS = 64 };
 /* Sync times: bucket i counts those below 2^(i/2) microseconds, roughly; the last full minute and
@@ -85,14 +69,14 @@ struct storage {
     struct wal *wal;
     struct watermark *watermark;
     uint64_t watermark_at; /* env_now() of its last write */
+    struct env_lock *ledger_lock;
     struct ledger ledger;
-    struct wal_batch batch;
-    _Atomic raft_index last;
+    struct wal_batch batch; /* of the store's own records */
 
     struct store_stage applying;
     struct apply *apply;
+    struct progress *progress;
     struct namespaces *namespaces;
-    _Atomic raft_index applied;
 
     struct env_lock *latch_lock;
     _Atomic bool latched;
@@ -103,19 +87,49 @@ struct storage {
     _Atomic uint64_t stamp; /* of the last entry that the library stamped itself */
 
     struct buf locals[LEDGER_LOCALS]; /* as of open */
+    uint64_t tso_floor;               /* of a store of the first format */
     struct env_lock *stats_lock;
     struct store_histogram syncs_ns;
     _Atomic uint64_t batches, syncs, commands, wal_bytes, user_bytes, segments;
     uint64_t replayed;
 };
 
+/* store.c */
+
 /* Latches: the first error stays, the panic mark is written, and `e` gets what every later call
  * will answer. */
 err_t store_latch(struct storage *store, err_t rc, struct err *e);
 /* "path/name", from malloc; aborts if memory is gone. */
 char *store_join(const char *path, const char *name);
-/* Writes the store's batch (log side), keeps the counts, latches. */
-MUST_USE err_t store_write_batch(struct storage *store, struct err *e);
+MUST_USE err_t store_lock_directory(struct env *env, const char *path, struct env_file **ret,
+                                    struct err *e);
+MUST_USE err_t store_check_config(const struct storage_config *config, struct err *e);
+struct wal_config store_wal_config(const struct storage_config *config, const char *dir,
+                                   uint64_t incarnation);
+
+/* store_boot.c */
+
+/* Reads the log, compares it with watermark and engine; alone, applies what the engine has lost. */
+MUST_USE err_t store_boot(struct storage *store, struct err *e);
+
+/* store_records.c: inside stage `log` */
+
+/* Writes a batch, keeps the counts, latches. */
+MUST_USE err_t store_write_batch(struct storage *store, struct wal_batch *batch, struct err *e);
+MUST_USE err_t store_sync(struct storage *store, struct storage_records *records, struct err *e);
+uint64_t store_histogram_quantile(const struct store_histogram *histogram, unsigned percent);
+
+/* store_tend.c: inside stage `log` */
+MUST_USE err_t store_tend_log(struct storage *store, struct err *e);
+
+/* store_apply.c: inside stage `applying` */
+MUST_USE err_t store_apply(struct storage *store, struct storage_apply *apply, struct err *e);
+/* For a start: it ends with the error, and nothing has failed yet. */
+MUST_USE err_t store_apply_unlatched(struct storage *store, struct storage_apply *apply,
+                                     struct err *e);
+/* Moves a result out: of command `i` of all that were applied. */
+struct storage_result store_apply_take(struct storage_apply *apply, uint32_t i);
+
+/* store_write.c, store_read.c */
 void store_groups_free(struct storage *store);
 MUST_USE err_t store_namespace_check(const struct storage *store, uint32_t ns, struct err *e);
-uint64_t store_histogram_quantile(const struct store_histogram *histogram, unsigned percent);

@@ -133,15 +133,23 @@ err_t storage_scan(struct storage *store, const struct storage_scan *scan,
 
 /* ---- Facts ----------------------------------------------------------------------------------- */
 
+/* The library's own region, and how many there are. */
+static void region_stats(struct storage *store, struct storage_stats *ret)
+{
+    struct layout_apply_state applied;
+    env_lock_enter(store->ledger_lock);
+    const struct ledger_region *region = ledger_region(&store->ledger, STORE_REGION);
+    ret->last = region != NULL ? region->last : 0;
+    ret->regions = store->ledger.regions.count;
+    env_lock_leave(store->ledger_lock);
+    progress_applied(store->progress, STORE_REGION, &applied);
+    ret->applied = applied.index;
+    ret->durable = progress_durable(store->progress, STORE_REGION);
+}
+
 void storage_stats(struct storage *store, struct storage_stats *ret)
 {
-    struct layout_apply_state durable = { 0 };
-    if (apply_durable(store->ops, store->engine, STORE_REGION, &durable, NULL) != ERR_OK)
-        durable.index = 0;
     *ret = (struct storage_stats){
-        .last = atomic_load(&store->last),
-        .applied = atomic_load(&store->applied),
-        .durable = durable.index,
         .batches = atomic_load(&store->batches),
         .syncs = atomic_load(&store->syncs),
         .commands = atomic_load(&store->commands),
@@ -151,6 +159,7 @@ void storage_stats(struct storage *store, struct storage_stats *ret)
         .spare_segments = wal_spares(store->wal),
         .replayed = store->replayed,
     };
+    region_stats(store, ret);
     env_lock_enter(store->stats_lock);
     ret->sync_ns_p50 = store_histogram_quantile(&store->syncs_ns, 50);
     ret->sync_ns_p99 = store_histogram_quantile(&store->syncs_ns, 99);

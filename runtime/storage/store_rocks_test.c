@@ -28,8 +28,9 @@ static struct machine machine_new(void)
     machine.config = (struct storage_config){ .path = machine.dir,
                                               .engine = &engine_rocks,
                                               .engine_config = { .memtable_bytes = 1 << 20 },
-                                              .segment_bytes = 256 << 10 };
-    CHECK_OK(storage_init(world_env(machine.world), &machine.config, &ident, &e), e);
+                                              .segment_bytes = 256 << 10,
+                                              .alone = true };
+    CHECK_OK(storage_init(world_env(machine.world), &machine.config, &ident, NULL, &e), e);
     machine_open(&machine);
     return machine;
 }

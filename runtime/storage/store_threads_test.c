@@ -29,11 +29,11 @@ static struct bench bench_new(void)
     struct err e = { 0 };
     CHECK_OK(world_open(NULL, &bench.world, &e), e);
     bench.env = world_env(bench.world);
-    bench.config = (struct storage_config){ .path = bench.dir,
-                                            .engine = &engine_mem,
-                                            .segment_bytes = 1 << 20 };
+    bench.config = (struct storage_config){
+        .path = bench.dir, .engine = &engine_mem, .segment_bytes = 1 << 20, .alone = true
+    };
     struct storage_ident ident = { .store_id = 1, .incarnation = 2 };
-    CHECK_OK(storage_init(bench.env, &bench.config, &ident, &e), e);
+    CHECK_OK(storage_init(bench.env, &bench.config, &ident, NULL, &e), e);
     bench_open(&bench);
     return bench;
 }

@@ -1,4 +1,4 @@
-/* Blocking writes: callers that meet share one turn (group commit).
+/* Blocking writes of a store that is alone: callers that meet share one entry (group commit).
  *
  *   callers   A B C          D E F G            H ...
  *   group     [A B C] ------ log | apply
@@ -29,7 +29,9 @@ struct store_group {
     struct call *calls, **tail;
     uint32_t count;
     size_t bytes;
-    struct storage_turn *turn;
+    struct storage_records *records;
+    struct storage_apply *apply;
+    struct buf entry;
 };
 
 void store_groups_free(struct storage *store)
@@ -37,7 +39,9 @@ void store_groups_free(struct storage *store)
     while (store->groups != NULL) {
         struct store_group *group = store->groups;
         store->groups = group->next_all;
-        storage_turn_free(group->turn);
+        storage_records_free(group->records);
+        storage_apply_free(group->apply);
+        buf_free(&group->entry);
         env_lock_free(group->lock);
         free(group);
     }
@@ -58,7 +62,8 @@ static err_t group_new(struct storage *store, struct store_group **ret, struct e
             free(group);
             return rc;
         }
-        group->turn = storage_turn_new(store);
+        group->records = storage_records_new(store);
+        group->apply = storage_apply_new(store);
         group->next_all = store->groups;
         store->groups = group;
     }
@@ -105,27 +110,6 @@ static void end_calls(struct call *calls, err_t rc, const struct err *why)
     }
 }
 
-/* Some of the group's calls, as many as one entry takes: `*rest` are the others. */
-static void fill_turn(struct storage_turn *turn, struct call *calls, struct call **rest)
-{
-    struct call *call = calls;
-    uint32_t slot;
-    while (call != NULL && storage_turn_add(turn, &call->command, call->body, &slot) == ERR_OK)
-        call = call->next;
-    *rest = call;
-}
-
-static void take_results(struct storage_turn *turn, struct call *calls, const struct call *end)
-{
-    uint32_t slot = 0;
-    for (struct call *call = calls; call != end; call = call->next, slot++) {
-        struct storage_result *result = &turn->slots[slot].result;
-        call->result = *result;
-        *result = (struct storage_result){ 0 };
-        call->rc = ERR_OK;
-    }
-}
-
 /* The library's own clock for entries: the wall clock, never backwards. A node stamps its turns by its HLC. */
 static uint64_t stamp(struct storage *store)
 {
@@ -136,11 +120,99 @@ static uint64_t stamp(struct storage *store)
     return next;
 }
 
-/* Log and apply, for all. Small segments may take less than a group: then in several turns. */
+/* An entry of some of the calls, as many as one takes: `*rest` are the others. */
+static err_t build_entry(struct storage *store, struct store_group *group, struct call *calls,
+                         struct call **rest, struct err *e)
+{
+    struct buf *entry = &group->entry;
+    struct call *call = calls;
+    size_t max = storage_entry_max(store);
+    uint16_t count = 0;
+    buf_clear(entry);
+    err_t rc = storage_entry_begin(entry, stamp(store), STORE_VERSION);
+    for (; rc == ERR_OK && call != NULL && count < COMMAND_COUNT_MAX; call = call->next, count++) {
+        if (COMMAND_HEADER + call->body.len > max - entry->len)
+            break;
+        rc = storage_entry_add(entry, call->command.kind, call->body);
+    }
+    if (rc != ERR_OK)
+        return err_set(e, rc, "no memory for a log entry");
+    if (count == 0)
+        return err_set(e, ERR_TOO_LARGE,
+                       "a log segment has no room for this command: segment_bytes is too small");
+    storage_entry_end(entry, count);
+    *rest = call;
+    return ERR_OK;
+}
+
+/* The entry becomes the log's next: durable when it returns, and so committed. */
+static err_t log_entry(struct storage *store, struct store_group *group, struct raft_ent *ent,
+                       struct err *e)
+{
+    store_stage_enter(&store->log);
+    const struct ledger_region *region = ledger_region(&store->ledger, STORE_REGION);
+    raft_index last = region != NULL ? region->last : 0;
+    raft_term term = region != NULL ? ledger_region_term(region, last) : 0;
+    if (region != NULL && region->hs.term > term)
+        term = region->hs.term;
+    if (term == 0)
+        term = 1;
+    struct raft_hs hs = { .term = term, .vote = STORE_VOTE, .commit = last };
+    *ent = (struct raft_ent){ .term = term,
+                              .index = last + 1,
+                              .len = (uint32_t)group->entry.len,
+                              .type = RAFT_ENT_NORMAL,
+                              .data = group->entry.data };
+    storage_records_reset(group->records);
+    err_t rc = storage_records_append(group->records, STORE_REGION, hs, ent, 1);
+    if (rc != ERR_OK)
+        err_set(e, rc, "no memory for a log batch");
+    else
+        rc = store_sync(store, group->records, e);
+    store_stage_leave(&store->log);
+    return rc;
+}
+
+static bool comes_next(struct storage *store, raft_index index)
+{
+    struct layout_apply_state applied;
+    progress_applied(store->progress, STORE_REGION, &applied);
+    return applied.index + 1 == index;
+}
+
+/* In log order: the entries before this one are on their way. */
+static err_t apply_entry(struct storage *store, struct store_group *group,
+                         const struct raft_ent *ent, struct err *e)
+{
+    uint32_t slot;
+    struct store_stage *stage = &store->applying;
+    storage_apply_reset(group->apply);
+    err_t rc = storage_apply_entry(group->apply, STORE_REGION, ent, STORE_VERSION, &slot);
+    if (rc != ERR_OK)
+        return store_latch(store, err_set(e, rc, "no memory to apply an entry"), e);
+    env_lock_enter(stage->lock);
+    while (stage->busy || !(comes_next(store, ent->index) || atomic_load(&store->latched)))
+        env_lock_wait(stage->lock, UINT64_MAX);
+    stage->busy = true;
+    env_lock_leave(stage->lock);
+    rc = store_apply(store, group->apply, e);
+    store_stage_leave(stage);
+    return rc;
+}
+
+static void take_results(struct storage_apply *apply, struct call *calls, const struct call *end)
+{
+    uint32_t i = 0;
+    for (struct call *call = calls; call != end; call = call->next, i++) {
+        call->result = store_apply_take(apply, i);
+        call->rc = ERR_OK;
+    }
+}
+
+/* Log and apply, for all. Small segments may take less than a group: then in several entries. */
 static void lead(struct storage *store, struct store_group *group)
 {
     struct err e = { 0 };
-    struct storage_turn *turn = group->turn;
     store_stage_enter(&store->log);
     env_lock_enter(store->queue_lock);
     if (store->forming == group)
@@ -148,23 +220,18 @@ static void lead(struct storage *store, struct store_group *group)
     env_lock_leave(store->queue_lock);
     store_stage_leave(&store->log);
 
-    for (struct call *calls = group->calls, *rest; calls != NULL; calls = rest) {
-        raft_index index;
-        fill_turn(turn, calls, &rest);
-        err_t rc =
-            turn->count == 0
-                ? err_set(&e, ERR_TOO_LARGE,
-                          "a log segment has no room for this command: segment_bytes is too small")
-                : storage_append_sync(store, turn, stamp(store), &index, &e);
+    for (struct call *calls = group->calls, *rest = NULL; calls != NULL; calls = rest) {
+        struct raft_ent ent;
+        err_t rc = build_entry(store, group, calls, &rest, &e);
         if (rc == ERR_OK)
-            rc = storage_apply(store, turn, &e);
+            rc = log_entry(store, group, &ent, &e);
         if (rc == ERR_OK)
-            take_results(turn, calls, rest);
-        storage_turn_reset(turn);
+            rc = apply_entry(store, group, &ent, &e);
         if (rc != ERR_OK) {
             end_calls(calls, rc, &e);
             break;
         }
+        take_results(group->apply, calls, rest);
     }
 }
 
@@ -242,6 +309,7 @@ static err_t explain(const struct storage_result *result, struct err *e)
 static err_t write_command(struct storage *store, const struct command *command,
                            struct storage_result *result, struct err *e)
 {
+    assert(store->config.alone); /* elsewhere consensus writes */
     struct call call = { .command = *command };
     struct buf body = { 0 };
     err_t rc = command_check(command, e);

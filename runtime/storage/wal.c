@@ -121,7 +121,7 @@ static err_t drop_odd_spares(struct wal *wal, struct err *e)
 /* The next spare becomes the segment that is written. */
 static err_t roll(struct wal *wal, struct err *e)
 {
-    struct wal_segment *full = &wal->live[wal->live_count - 1], next;
+    struct wal_segment *full = &wal->live[wal->live_count - 1];
     err_t rc = ERR_OK;
     env_lock_enter(wal->lock);
     while (rc == ERR_OK && wal->spare_count == 0) {
@@ -131,19 +131,19 @@ static err_t roll(struct wal *wal, struct err *e)
             rc = wal_broken(wal) ? err_set(e, ERR_IO, "the log is broken") : prepare(wal, e);
     }
     if (rc == ERR_OK) {
-        next = wal->spares[0];
+        struct wal_segment next = wal->spares[0];
         wal->spare_count--;
         memmove(wal->spares, wal->spares + 1, wal->spare_count * sizeof wal->spares[0]);
+        assert(next.number == full->number + 1 && next.file != NULL);
+        if (full->readers == 0) {
+            env_file_close(full->file);
+            full->file = NULL;
+        }
+        wal_segment_push(wal, next);
+        wal->end = WAL_BLOCK;
     }
     env_lock_leave(wal->lock);
-    if (rc != ERR_OK)
-        return rc;
-    assert(next.number == full->number + 1 && next.file != NULL);
-    env_file_close(full->file);
-    full->file = NULL;
-    wal_segment_push(wal, next);
-    wal->end = WAL_BLOCK;
-    return ERR_OK;
+    return rc;
 }
 
 err_t wal_open(struct env *env, const struct wal_config *config, wal_visit *visit, void *user,
@@ -198,6 +198,7 @@ err_t wal_write(struct wal *wal, struct wal_batch *batch, uint64_t *number, stru
         rc = env_file_sync(segment->file, e);
     if (rc != ERR_OK)
         return break_log(wal, rc);
+    wal->offset = wal->end;
     wal->end += bytes;
     *number = ++wal->number;
     return ERR_OK;
@@ -218,21 +219,37 @@ uint64_t wal_segment(const struct wal *wal)
     return wal->live[wal->live_count - 1].number;
 }
 
+uint64_t wal_offset(const struct wal *wal)
+{
+    return wal->offset;
+}
+
 uint64_t wal_oldest(const struct wal *wal)
 {
     return wal->live[0].number;
+}
+
+/* No cursor comes to the oldest segment any more, and those on it have left. */
+static void wait_for_readers(struct wal *wal)
+{
+    env_lock_enter(wal->lock);
+    wal->live[0].leaving = true;
+    while (wal->live[0].readers > 0)
+        env_lock_wait(wal->lock, UINT64_MAX);
+    env_lock_leave(wal->lock);
 }
 
 err_t wal_free_oldest(struct wal *wal, struct err *e)
 {
     assert(wal->live_count > 1);
     uint64_t oldest = wal->live[0].number;
+    wait_for_readers(wal);
     err_t rc = wal_segment_free(wal, &wal->live[0],
                                 e); /* in place: it closes the file, also when it fails */
     if (rc == ERR_OK) {
+        env_lock_enter(wal->lock);
         wal->live_count--;
         memmove(wal->live, wal->live + 1, wal->live_count * sizeof wal->live[0]);
-        env_lock_enter(wal->lock);
         bool keep = wal->freed_count + wal->spare_count < (size_t)wal->config.spares + 1;
         if (keep)
             wal_segment_push_freed(wal, oldest);

@@ -14,7 +14,7 @@
  * 3. A failed write or sync is never retried: the log is broken, and every later call says so (trap
  *    D32).
  *
- * Threads: wal_write, wal_free_oldest: one at a time. wal_prepare: any thread, beside them. */
+ * Threads: wal_write, wal_free_oldest: one at a time. wal_prepare, cursors: any thread, beside them. */
 #pragma once
 
 #include "base/buf.h"
@@ -60,7 +60,28 @@ MUST_USE err_t wal_write(struct wal *wal, struct wal_batch *batch, uint64_t *num
 size_t wal_capacity(const struct wal *wal);
 bool wal_broken(const struct wal *wal);
 
-/* Reads and checks the batch at a place into `ret` (replaced). Same thread as wal_write. */
+/* Where the last batch begins, in the segment that is being written. */
+uint64_t wal_offset(const struct wal *wal);
+
+/* Reads batches of live segments, from any thread, beside the writer; one thread a cursor. Begin with { .wal, .ahead
+ * } and the rest zero: `ahead` bytes are read at once where batches lie close together. While it stands on a
+ * segment, that one is not given up. ERR_NOT_FOUND: the segment was; ERR_DATA_LOSS: there is no batch any more.
+ * `batch` is valid until the next read. */
+struct wal_cursor {
+    struct wal *wal;
+    size_t ahead;
+    uint64_t segment; /* the rest is the log's */
+    bool pinned;
+    struct env_file *file;
+    uint64_t bytes;
+    uint32_t seed;
+    uint64_t offset; /* of the window */
+    struct buf window;
+};
+MUST_USE err_t wal_cursor_read(struct wal_cursor *cursor, uint64_t segment, uint64_t offset,
+                               struct bytes *batch, struct err *e);
+void wal_cursor_end(struct wal_cursor *cursor);
+/* One batch into `ret` (replaced). */
 MUST_USE err_t wal_read(struct wal *wal, uint64_t segment, uint64_t offset, struct buf *ret,
                         struct err *e);
 
@@ -69,7 +90,8 @@ uint64_t wal_segment(const struct wal *wal); /* being written */
 uint64_t wal_oldest(const struct wal *wal);
 size_t wal_spares(struct wal *wal);
 
-/* Gives up the oldest segment, which must not be the one being written. Durable when it returns. */
+/* Gives up the oldest segment, which must not be the one being written, after the readers on it have left. Durable
+ * when it returns. */
 MUST_USE err_t wal_free_oldest(struct wal *wal, struct err *e);
 /* Makes one spare segment if fewer than `spares` wait; `*more`: another call would make one more.
  * ERR_DISK_FULL: nothing has changed. */

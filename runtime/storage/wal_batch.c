@@ -191,10 +191,10 @@ static void put_sized(struct wal_batch *batch, struct bytes bytes)
     wal_batch_part(batch, bytes);
 }
 
-void wal_batch_snap(struct wal_batch *batch, uint64_t region, raft_index index, raft_term term,
-                    struct bytes conf, struct bytes files)
+static void put_snap(struct wal_batch *batch, enum wal_kind kind, uint64_t region, raft_index index,
+                     raft_term term, struct bytes conf, struct bytes files)
 {
-    record_begin(batch, WAL_SNAP);
+    record_begin(batch, kind);
     uint8_t *at = wal_batch_room(batch, 24);
     if (at != NULL) {
         put_u64(&at, region);
@@ -206,10 +206,22 @@ void wal_batch_snap(struct wal_batch *batch, uint64_t region, raft_index index, 
     record_end(batch);
 }
 
-void wal_batch_gone(struct wal_batch *batch, uint64_t region, uint64_t peer, uint64_t conf_ver,
-                    uint64_t version)
+void wal_batch_snap(struct wal_batch *batch, uint64_t region, raft_index index, raft_term term,
+                    struct bytes conf, struct bytes files)
 {
-    record_begin(batch, WAL_GONE);
+    put_snap(batch, WAL_SNAP, region, index, term, conf, files);
+}
+
+void wal_batch_snap_again(struct wal_batch *batch, uint64_t region, raft_index index,
+                          raft_term term, struct bytes conf, struct bytes files)
+{
+    put_snap(batch, WAL_SNAP_AGAIN, region, index, term, conf, files);
+}
+
+static void put_gone(struct wal_batch *batch, enum wal_kind kind, uint64_t region, uint64_t peer,
+                     uint64_t conf_ver, uint64_t version)
+{
+    record_begin(batch, kind);
     uint8_t *at = wal_batch_room(batch, 32);
     if (at != NULL) {
         put_u64(&at, region);
@@ -218,6 +230,18 @@ void wal_batch_gone(struct wal_batch *batch, uint64_t region, uint64_t peer, uin
         put_u64(&at, version);
     }
     record_end(batch);
+}
+
+void wal_batch_gone(struct wal_batch *batch, uint64_t region, uint64_t peer, uint64_t conf_ver,
+                    uint64_t version)
+{
+    put_gone(batch, WAL_GONE, region, peer, conf_ver, version);
+}
+
+void wal_batch_gone_again(struct wal_batch *batch, uint64_t region, uint64_t peer,
+                          uint64_t conf_ver, uint64_t version)
+{
+    put_gone(batch, WAL_GONE_AGAIN, region, peer, conf_ver, version);
 }
 
 void wal_batch_local(struct wal_batch *batch, uint32_t kind, struct bytes value)

@@ -53,6 +53,11 @@ void wal_batch_snap(struct wal_batch *batch, uint64_t region, raft_index index, 
                     struct bytes conf, struct bytes files);
 void wal_batch_gone(struct wal_batch *batch, uint64_t region, uint64_t peer, uint64_t conf_ver,
                     uint64_t version);
+/* The newest ones, written again. */
+void wal_batch_snap_again(struct wal_batch *batch, uint64_t region, raft_index index,
+                          raft_term term, struct bytes conf, struct bytes files);
+void wal_batch_gone_again(struct wal_batch *batch, uint64_t region, uint64_t peer,
+                          uint64_t conf_ver, uint64_t version);
 void wal_batch_local(struct wal_batch *batch, uint32_t kind, struct bytes value);
 
 /* Numbers the batch, computes its crc and fills `iov` with `*n` parts: whole blocks. ERR_NOMEM;

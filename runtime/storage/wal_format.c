@@ -170,6 +170,7 @@ static err_t take_payload(uint8_t kind, struct bytes in, struct wal_record *ret)
     case WAL_APPEND:
         return take_append(in, ret);
     case WAL_SNAP:
+    case WAL_SNAP_AGAIN:
         return take_snap(in, ret);
     case WAL_CUT:
         return take_u64(&in, &ret->region) && take_u64(&in, &ret->cut.index) &&
@@ -177,6 +178,7 @@ static err_t take_payload(uint8_t kind, struct bytes in, struct wal_record *ret)
                    ? ERR_OK
                    : ERR_CORRUPTION;
     case WAL_GONE:
+    case WAL_GONE_AGAIN:
         return take_u64(&in, &ret->region) && take_u64(&in, &ret->gone.peer) &&
                        take_u64(&in, &ret->gone.conf_ver) && take_u64(&in, &ret->gone.version) &&
                        in.len == 0

@@ -10,7 +10,9 @@
  *               term u64, length u32, type u8, 0 u8, 0 u16, length bytes          hard state and entries: one record
  *   CUT       region u64, index u64, term u64                                     the log begins behind index
  *   SNAP      region u64, index u64, term u64, length u32, conf, length u32, files
- *   GONE      region u64, peer u64, conf_ver u64, version u64
+ *   GONE      region u64, peer u64, conf_ver u64, version u64                     nothing before it counts for this
+ *   region
+ *   AGAIN     of GONE, of SNAP: the newest one of its region, written again before its segment went; forgets nothing
  *   LOCAL     kind u32, 0 u32, the rest is its bytes
  *
  * 1. `length` of a batch counts header and records, not the padding. Its crc covers them (its own
@@ -55,6 +57,8 @@ enum wal_kind { /* on disk: never change, never reuse */
                 WAL_SNAP = 3,
                 WAL_GONE = 4,
                 WAL_LOCAL = 5,
+                WAL_GONE_AGAIN = 6,
+                WAL_SNAP_AGAIN = 7,
 };
 
 /* A decoded record. What it points to lies in the input. */

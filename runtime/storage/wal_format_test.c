@@ -285,7 +285,7 @@ TEST(records_hold_what_was_written)
 
 TEST(unknown_kinds_are_of_the_future_and_flags_are_damage)
 {
-    struct buf bytes = test_hex("0600000000000000");
+    struct buf bytes = test_hex("0800000000000000");
     struct bytes in = buf_bytes(&bytes);
     struct wal_record record;
     CHECK_EQ(wal_format_take_record(&in, &record), ERR_UPGRADE_REQUIRED);
@@ -295,6 +295,33 @@ TEST(unknown_kinds_are_of_the_future_and_flags_are_damage)
     bytes.data[1] = 1;
     CHECK_EQ(wal_format_take_record(&in, &record), ERR_CORRUPTION);
     buf_free(&bytes);
+}
+
+/* What is written again has kinds of its own, and the same payload. */
+TEST(again_is_another_kind)
+{
+    struct wal_batch batch = { 0 };
+    wal_batch_reset(&batch);
+    wal_batch_snap(&batch, 1, 10, 11, BYTES("conf"), BYTES("files!"));
+    wal_batch_snap_again(&batch, 1, 10, 11, BYTES("conf"), BYTES("files!"));
+    wal_batch_gone(&batch, 12, 13, 14, 15);
+    wal_batch_gone_again(&batch, 12, 13, 14, 15);
+    struct bytes in =
+        bytes_from(batch.scratch.data + WAL_BATCH_HEADER, batch.scratch.len - WAL_BATCH_HEADER);
+    static const enum wal_kind kinds[] = { WAL_SNAP, WAL_SNAP_AGAIN, WAL_GONE, WAL_GONE_AGAIN };
+    for (size_t k = 0; k < 4; k++) {
+        size_t size = WAL_RECORD_HEADER + (k < 2 ? 42 : 32);
+        CHECK_EQ(in.data[0], kinds[k]);
+        if (k % 2 == 1)
+            CHECK_BYTES(bytes_from(in.data + 1, size - 1),
+                        bytes_from(in.data + 1 - size, size - 1));
+        struct wal_record record;
+        CHECK_EQ(wal_format_take_record(&in, &record), ERR_OK);
+        CHECK_EQ(record.kind, kinds[k]);
+        CHECK_EQ(record.region, k < 2 ? 1 : 12);
+    }
+    CHECK_EQ(in.len, 0);
+    wal_batch_free(&batch);
 }
 
 /* Counts and lengths that would overflow, or make somebody allocate. */

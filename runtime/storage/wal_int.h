@@ -1,5 +1,5 @@
-/* What the files of the log share: wal.c (writing), wal_segment.c (files), wal_replay.c (reading
- * back). */
+/* What the files of the log share: wal.c (writing), wal_segment.c (files), wal_read.c (batches by
+ * place), wal_replay.c (all of them). */
 #pragma once
 
 #include <stdatomic.h>
@@ -12,6 +12,8 @@ struct wal_segment {
     uint64_t number, bytes;
     uint32_t seed;         /* of its batches; known while the file is open */
     struct env_file *file; /* NULL: opened when it is needed */
+    uint32_t readers;      /* cursors that stand on it, under the lock */
+    bool leaving;          /* being given up: no cursor may come */
 };
 
 struct wal {
@@ -19,12 +21,14 @@ struct wal {
     struct wal_config config;
     char *dir;
 
-    struct wal_segment *live; /* oldest first; the last one is being written */
-    size_t live_count, live_cap;
-    uint64_t end;    /* where the next batch goes, in the last live segment */
-    uint64_t number; /* of the last batch */
+    struct wal_segment
+        *live; /* oldest first; the last one is being written. The writer alone adds and removes, */
+    size_t live_count, live_cap; /* under the lock: cursors look for theirs */
+    uint64_t end;                /* where the next batch goes, in the last live segment */
+    uint64_t offset;             /* where the last one began */
+    uint64_t number;             /* of the last batch */
 
-    struct env_lock *lock; /* the rest; wal_prepare runs beside the writer */
+    struct env_lock *lock; /* and the rest: wal_prepare runs beside the writer */
     struct wal_segment spares[WAL_SPARES_MAX];
     size_t spare_count;
     uint64_t *freed; /* numbers of .free files */
@@ -50,6 +54,14 @@ MUST_USE err_t wal_segment_make(struct wal *wal, uint64_t number, uint64_t from,
 MUST_USE err_t wal_segment_free(struct wal *wal, struct wal_segment *segment, struct err *e);
 void wal_segment_push(struct wal *wal, struct wal_segment segment); /* to the live ones */
 void wal_segment_push_freed(struct wal *wal, uint64_t number);
+
+/* ---- wal_read.c ---- */
+
+/* Stands on an open segment without pinning it: while nobody else is there. */
+void wal_cursor_point(struct wal_cursor *cursor, const struct wal_segment *segment);
+/* The batch at `offset`. ERR_CORRUPTION without a message: none begins here. */
+MUST_USE err_t wal_cursor_take(struct wal_cursor *cursor, uint64_t offset,
+                               struct wal_batch_header *header, struct bytes *batch, struct err *e);
 
 /* ---- wal_replay.c ---- */
 

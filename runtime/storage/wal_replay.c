@@ -16,56 +16,6 @@
 
 enum { WINDOW = 1 << 20 }; /* bytes of one read */
 
-struct reader {
-    struct env_file *file;
-    uint64_t bytes; /* of the segment */
-    uint32_t seed;
-    size_t ahead;    /* bytes to read at least: WINDOW when going through, 0 for one batch */
-    uint64_t offset; /* of the window */
-    struct buf window;
-};
-
-/* `len` bytes at `offset`, which lie within the segment (checked by the caller against `bytes`). */
-static err_t peek(struct reader *reader, uint64_t offset, size_t len, struct bytes *ret,
-                  struct err *e)
-{
-    assert(offset + len <= reader->bytes);
-    if (offset < reader->offset || offset + len > reader->offset + reader->window.len) {
-        size_t want = len > reader->ahead ? len : reader->ahead;
-        if (want > reader->bytes - offset)
-            want = (size_t)(reader->bytes - offset);
-        buf_clear(&reader->window);
-        if (buf_reserve(&reader->window, want) == NULL)
-            return err_set(e, ERR_NOMEM, "no memory to read %zu bytes of the log", want);
-        size_t got = 0;
-        err_t rc = env_file_read(reader->file, offset, reader->window.data, want, &got, e);
-        if (rc != ERR_OK)
-            return rc;
-        reader->offset = offset;
-        reader->window.len = got;
-        if (got < len)
-            return err_set(e, ERR_DATA_LOSS, "a log segment became shorter while it was read");
-    }
-    *ret = bytes_from(reader->window.data + (offset - reader->offset), len);
-    return ERR_OK;
-}
-
-/* The batch at `offset`. ERR_CORRUPTION without a message: none begins here. */
-static err_t take(struct reader *reader, uint64_t offset, struct wal_batch_header *header,
-                  struct bytes *batch, struct err *e)
-{
-    uint64_t room = reader->bytes - offset;
-    struct bytes head;
-    err_t rc = peek(reader, offset, WAL_BATCH_HEADER, &head, e);
-    if (rc == ERR_OK)
-        rc = wal_format_take_batch_header(head, reader->seed, room, header);
-    if (rc == ERR_OK)
-        rc = peek(reader, offset, header->length, batch, e);
-    if (rc == ERR_OK && wal_format_batch_crc(reader->seed, *batch) != header->crc)
-        rc = ERR_CORRUPTION;
-    return rc;
-}
-
 static uint64_t next_offset(uint64_t offset, uint32_t length)
 {
     return offset + ((uint64_t)length + WAL_BLOCK - 1) / WAL_BLOCK * WAL_BLOCK;
@@ -75,7 +25,7 @@ struct replay {
     struct wal *wal;
     wal_visit *visit;
     void *user;
-    struct reader reader;
+    struct wal_cursor cursor;
     uint64_t number;    /* of the last batch; 0: none yet */
     size_t end_segment; /* where it ends: index into live */
     uint64_t end_offset;
@@ -128,10 +78,10 @@ static err_t visit_batch(struct replay *replay, size_t segment, uint64_t offset,
 static err_t check_rest(struct replay *replay, size_t segment, uint64_t offset, size_t hole_segment,
                         uint64_t hole_offset, struct err *e)
 {
-    for (; offset + WAL_BLOCK <= replay->reader.bytes; offset += WAL_BLOCK) {
+    for (; offset + WAL_BLOCK <= replay->cursor.bytes; offset += WAL_BLOCK) {
         struct wal_batch_header header;
         struct bytes batch;
-        err_t rc = take(&replay->reader, offset, &header, &batch, e);
+        err_t rc = wal_cursor_take(&replay->cursor, offset, &header, &batch, e);
         if (rc == ERR_CORRUPTION || (rc == ERR_OK && header.number <= replay->number))
             continue;
         if (rc != ERR_OK)
@@ -152,18 +102,13 @@ static err_t replay_segment(struct replay *replay, size_t segment, struct err *e
     err_t rc = wal_segment_open(replay->wal, file, e);
     if (rc != ERR_OK)
         return rc;
-    replay->reader.file = file->file;
-    replay->reader.ahead = WINDOW;
-    replay->reader.bytes = file->bytes;
-    replay->reader.seed = file->seed;
-    replay->reader.offset = 0;
-    buf_clear(&replay->reader.window);
+    wal_cursor_point(&replay->cursor, file);
 
     uint64_t offset = WAL_BLOCK;
     while (!replay->ended && offset + WAL_BLOCK <= file->bytes) {
         struct wal_batch_header header;
         struct bytes batch;
-        rc = take(&replay->reader, offset, &header, &batch, e);
+        rc = wal_cursor_take(&replay->cursor, offset, &header, &batch, e);
         if (rc == ERR_CORRUPTION)
             break;
         if (rc != ERR_OK)
@@ -209,13 +154,17 @@ static err_t settle(struct replay *replay, struct err *e)
 
 err_t wal_replay(struct wal *wal, wal_visit *visit, void *user, struct err *e)
 {
-    struct replay replay = { .wal = wal, .visit = visit, .user = user, .end_offset = WAL_BLOCK };
+    struct replay replay = { .wal = wal,
+                             .visit = visit,
+                             .user = user,
+                             .cursor = { .wal = wal, .ahead = WINDOW },
+                             .end_offset = WAL_BLOCK };
     err_t rc = ERR_OK;
     for (size_t i = 0; i < wal->live_count && rc == ERR_OK; i++)
         rc = replay_segment(&replay, i, e);
     if (rc == ERR_OK)
         rc = settle(&replay, e);
-    buf_free(&replay.reader.window);
+    wal_cursor_end(&replay.cursor);
     if (rc != ERR_OK)
         return rc;
     wal->number = replay.number;
@@ -235,31 +184,4 @@ err_t wal_replay(struct wal *wal, wal_visit *visit, void *user, struct err *e)
         wal->live[i].file = NULL;
     }
     return ERR_OK;
-}
-
-err_t wal_read(struct wal *wal, uint64_t segment, uint64_t offset, struct buf *ret, struct err *e)
-{
-    struct wal_segment *found = NULL;
-    for (size_t i = 0; i < wal->live_count; i++)
-        if (wal->live[i].number == segment)
-            found = &wal->live[i];
-    assert(found != NULL && offset >= WAL_BLOCK && offset % WAL_BLOCK == 0);
-    err_t rc = wal_segment_open(wal, found, e);
-    if (rc != ERR_OK)
-        return rc;
-    struct reader reader = { .file = found->file, .bytes = found->bytes, .seed = found->seed };
-    struct wal_batch_header header;
-    struct bytes batch;
-    rc = take(&reader, offset, &header, &batch, e);
-    if (rc == ERR_OK) {
-        buf_clear(ret);
-        rc = buf_append(ret, batch);
-    } else if (rc == ERR_CORRUPTION) {
-        rc = err_set(e, ERR_DATA_LOSS,
-                     "log segment %016" PRIx64 " has no batch at offset %" PRIu64
-                     " any more: the disk, or memory, is failing",
-                     segment, offset);
-    }
-    buf_free(&reader.window);
-    return rc;
 }

@@ -123,6 +123,7 @@ static struct storage_config config_of(const char *dir, const char *first)
                            .block_cache_bytes = 8 << 20 },
         .segment_bytes = 1 << 20,
         .spare_segments = flush ? 8 : 1,
+        .alone = true,
     };
 }
 
@@ -377,7 +378,7 @@ static int run_init(struct env *env, const char *dir)
     struct err e = { 0 };
     env_random(env, ident.cluster_id, sizeof ident.cluster_id);
     ident.incarnation = env_random_u64(env) | 1;
-    if (storage_init(env, &config, &ident, &e) == ERR_OK)
+    if (storage_init(env, &config, &ident, NULL, &e) == ERR_OK)
         return 0;
     fprintf(stderr, "power_store: %s\n", e.msg);
     return EXIT_BROKEN;
