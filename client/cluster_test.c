@@ -391,7 +391,7 @@ TEST(cluster_name_instead_of_an_address_is_not_followed)
     snprintf(name, sizeof name, "localhost%s", strchr(all->s[1].endpoint, ':'));
     all->s[0].user = name;
     *strchr(all->endpoints, ',') = '\0';
-    struct flotilla *db = connected(all, 300);
+    struct flotilla *db = connected(all, 2000);
     CHECK_EQ(put(db, &e), FLOTILLA_NOT_LEADER);
     CHECK_EQ(connections(all, 1), 0);
     flotilla_close(db);
