@@ -55,7 +55,30 @@
     X(70, AMNESIA)    /* the store has lost the end of its log */                                  \
     X(71, SCRIPT)     /* Lua raised an error */                                                    \
     X(72, BUDGET)     /* Lua used up its instructions or its memory */                             \
-    X(73, LOCKED)     /* another process holds the directory */
+    X(73, LOCKED)     /* another process holds the directory */                                    \
+    /* 80 to 101: the identities of runtime/catalog, whose error.h has their words */              \
+    X(80, CATALOG_STORE_REQUIRED)                                                                  \
+    X(81, CATALOG_VERSION_MISMATCH)                                                                \
+    X(82, CATALOG_VERSION_OVERFLOW)                                                                \
+    X(83, CATALOG_ROUTE_ID_OVERFLOW)                                                               \
+    X(84, CATALOG_ROUTE_ID_REQUIRED)                                                               \
+    X(85, CATALOG_GROUP_ID_REQUIRED)                                                               \
+    X(86, CATALOG_DUPLICATE_ROUTE_ID)                                                              \
+    X(87, CATALOG_INVALID_ROUTE_RANGE)                                                             \
+    X(88, CATALOG_INVALID_VERSION_RECORD)                                                          \
+    X(89, CATALOG_INVALID_NEXT_ROUTE_ID)                                                           \
+    X(90, CATALOG_INVALID_ROUTE_RECORD)                                                            \
+    X(91, CATALOG_INVALID_ROUTE_STATE)                                                             \
+    X(92, CATALOG_INVALID_ROUTE_KEY)                                                               \
+    X(93, CATALOG_ROUTE_KEY_ID_MISMATCH)                                                           \
+    X(94, ENGINE_SNAPSHOT_VERSION_STALE)                                                           \
+    X(95, ENGINE_SNAPSHOT_DUPLICATE_ID)                                                            \
+    X(96, ENGINE_SNAPSHOT_ROUTE_OVERLAP)                                                           \
+    X(97, ENGINE_SNAPSHOT_ROUTE_ORDER)                                                             \
+    X(98, ENGINE_REQUIRED)                                                                         \
+    X(99, CATALOG_INTEGRITY)                                                                       \
+    X(100, CATALOG_CURSOR_AHEAD)                                                                   \
+    X(101, CATALOG_HISTORY_TRIMMED)
 
 typedef enum err_code {
 #define ERR_ENUM(number, name) ERR_##name = number,
