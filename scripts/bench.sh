@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Benchmarks, each beside its peer in the same run, interleaved A B A B. Prints tables; docs/benchmarks.md explains them.
 #
-#   scripts/bench.sh [storage|node|script]...      default: all; REPS=3 repetitions, SECONDS_EACH=3
+#   scripts/bench.sh [storage|node|script|raft|route]...      default: all; REPS=3 repetitions, SECONDS_EACH=3
 #
 # Redis is optional: without it (make deps-bench) the node is measured alone, and that is said.
 set -uo pipefail
@@ -12,7 +12,7 @@ bin=$(dirname "$flotilla")
 reps=${REPS:-3}
 each=${SECONDS_EACH:-3}
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(storage node script raft)
+[ ${#parts[@]} -gt 0 ] || parts=(storage node script raft route)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/flotilla-bench-XXXXXX")
 redis_pid=''
 leave() {
@@ -120,6 +120,10 @@ for part in "${parts[@]}"; do
         printf '\n== consensus core, in memory, beside etcd'"'"'s Raft library; per second of CPU time\n'
         raft_part
         ;;
-    *) die "there is no part \"$part\" (storage, node, script, raft)" ;;
+    route)
+        printf '\n== routing engine and route catalog, in memory; CPU time\n'
+        "$bin/route_bench" || die "route_bench failed"
+        ;;
+    *) die "there is no part \"$part\" (storage, node, script, raft, route)" ;;
     esac
 done
