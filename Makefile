@@ -10,7 +10,7 @@ help:
 	@echo "make build       the release build: build/release/bin/flotilla"
 	@echo "make check       what every commit passes: dev build (ASan, UBSan), unit, spec, tidy"
 	@echo "make test-deep   MINUTES=60: kills, power cuts, seeds, fuzzing, for as long as told"
-	@echo "make test-mutations  known bugs of consensus, compiled in one by one: who notices"
+	@echo "make test-mutations  known bugs of consensus and of the catalog, compiled in one by one: who notices"
 	@echo "make bench       benchmarks beside their peers, interleaved (make deps-bench first)"
 	@echo "make install     PREFIX=/usr/local: the program, the client library, the Lua scripts"
 	@echo "make lint        clang-tidy over the whole tree; make format: clang-format in place"
@@ -48,6 +48,7 @@ test-deep: deps-test
 
 test-mutations: build-all
 	@scripts/test-mutations.sh
+	@scripts/layer-mutations.sh catalog
 
 bench: build-all
 	@scripts/bench.sh
