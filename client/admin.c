@@ -46,7 +46,7 @@ static struct client_op *request(uint16_t method, unsigned flags, const struct t
         }
         size += pb_bytes_size(fields[i].number, fields[i].text.len);
     }
-    struct client_op *op = client_op_new(method, flags, size);
+    struct client_op *op = client_op_new(method, flags, size, 0);
     if (op == NULL) {
         client_error(error, FLOTILLA_RESOURCE_EXHAUSTED, "no memory for a request");
         return NULL;

@@ -15,7 +15,7 @@ struct flotilla_batch {
     struct buf wire; /* the body of the request */
     size_t count;
     struct outcome *outcomes;
-    size_t outcome_count, outcome_cap; /* count: 0 unless a commit was answered OK */
+    size_t outcome_count, outcome_cap; /* count: 0 unless there was a commit */
 };
 
 struct flotilla_batch *flotilla_batch_new(void)
@@ -155,11 +155,6 @@ int flotilla_batch_result(const struct flotilla_batch *b, size_t i, uint64_t *ve
     return b->outcomes[i].code;
 }
 
-void client_batch_forget(struct flotilla_batch *b)
-{
-    b->outcome_count = 0;
-}
-
 /* One CommandResult. False: it says nothing about its command. */
 static bool read_outcome(struct bytes in, struct outcome *ret)
 {
@@ -174,19 +169,44 @@ static bool read_outcome(struct bytes in, struct outcome *ret)
     return true;
 }
 
-bool client_batch_fill(struct flotilla_batch *b, struct bytes response)
+/* `order` NULL: the first n. */
+static bool fill(struct flotilla_batch *b, const uint32_t *order, size_t n, struct bytes response)
 {
     struct pb_field f;
-    size_t n = 0;
+    size_t i = 0;
     while (pb_next(&response, &f)) {
         if (f.number != 2)
             continue;
-        if (n == b->count || f.type != PB_BYTES || !read_outcome(f.bytes, &b->outcomes[n]))
+        struct outcome o;
+        if (i == n || f.type != PB_BYTES || !read_outcome(f.bytes, &o))
             return false;
-        n++;
+        b->outcomes[order != NULL ? order[i] : i] = o;
+        i++;
     }
-    if (n != b->count)
-        return false;
-    b->outcome_count = n;
-    return true;
+    return i == n;
+}
+
+bool client_batch_fill(struct flotilla_batch *b, struct bytes response)
+{
+    b->outcome_count = b->count;
+    return fill(b, NULL, b->count, response);
+}
+
+void client_batch_fill_all(struct flotilla_batch *b, int code)
+{
+    b->outcome_count = b->count;
+    for (size_t i = 0; i < b->count; i++)
+        b->outcomes[i] = (struct outcome){ .code = code };
+}
+
+bool client_batch_fill_part(struct flotilla_batch *b, const uint32_t *order, size_t n,
+                            struct bytes response)
+{
+    return fill(b, order, n, response);
+}
+
+void client_batch_fill_part_all(struct flotilla_batch *b, const uint32_t *order, size_t n, int code)
+{
+    for (size_t i = 0; i < n; i++)
+        b->outcomes[order[i]] = (struct outcome){ .code = code };
 }

@@ -7,7 +7,9 @@
  *   handle.c   options, open, close               loop.c      what an event loop asks, and waiting without one
  *   servers.c  the servers that are known         conn.c      a server's socket: connect, hello, send, receive, loss
  *   route.c    which server an operation goes to  op.c        one request and its outcome
- *   message.c  requests and answers as protobuf   kv.c scan.c batch.c admin.c   the calls of client.h, a file a noun
+ *   regions.c  which regions are known            ask.c       asking for one that is not
+ *   split.c    batches over several regions       message.c   requests and answers as protobuf
+ *   kv.c scan.c batch.c admin.c                   the calls of client.h, a file a noun
  *
  * Nothing here aborts or keeps a global: whoever embeds us decides. */
 #pragma once
@@ -36,6 +38,11 @@ enum {
     CLIENT_REDIRECTS_MAX = 3,      /* followed at once; then with a pause before each */
     CLIENT_ROUTE_LEAST_MS = 20,    /* pauses while nobody leads, or servers disagree on who does */
     CLIENT_ROUTE_MOST_MS = 200,
+    CLIENT_KEY_MAX = 4096,
+    CLIENT_CONTEXT_MAX = 40,     /* bytes of a request's context: three numbers */
+    CLIENT_REGIONS_MAX = 65536,  /* remembered; one more, and all are forgotten */
+    CLIENT_ASK_LATER_MS = 1000,  /* after nobody could say where a key lives */
+    CLIENT_ASK_NEVER_MS = 60000, /* after a server did not know the question */
 };
 
 enum client_op_flags {
@@ -43,6 +50,20 @@ enum client_op_flags {
     CLIENT_ONCE = 2,    /* not sent a second time, even if it was refused */
     CLIENT_CONTROL = 4, /* hello, cancel, ping: ours, not counted as an operation */
     CLIENT_ONE_WAY = 8, /* nobody answers it */
+    CLIENT_INNER = 16,  /* part of another one, or our own question: not counted as an operation */
+};
+
+/* Which keys a request is about, for its route. */
+enum client_keys {
+    CLIENT_KEYS_NONE, /* of no region */
+    CLIENT_KEYS_ONE,
+    CLIENT_KEYS_RANGE, /* from its key on: clipped at its region's end */
+    CLIENT_KEYS_MANY,  /* a batch: split where regions meet */
+};
+
+/* A region and its epoch; id 0: none, "route it for me". */
+struct client_epoch {
+    uint64_t id, conf_ver, version;
 };
 
 /* An answer, or why there is none. Borrowed for the time of finish(). */
@@ -60,16 +81,47 @@ struct client_op {
     uint64_t id, deadline, not_before;
     unsigned flags, attempts, redirects;
     uint16_t method;
-    bool sent_whole; /* as its connection was lost */
-    bool zombie;     /* has its outcome already; its answer is still under way */
-    size_t size;     /* of the frame */
+    bool sent_whole;                /* as its connection was lost */
+    bool zombie;                    /* has its outcome already; its answer is still under way */
+    size_t size;                    /* of the frame, without context and tail */
+    uint32_t context_len, tail_len; /* before and behind the body, made when it is routed */
+    enum client_keys keys;
+    uint32_t ns, key_at, key_len; /* the key lies in the body; MANY: the first one */
+    uint32_t count;               /* MANY: commands */
+    struct client_epoch region;   /* of its context */
+    struct bytes end;             /* RANGE: borrowed from the scan; NULL: none */
+    bool clipped;                 /* RANGE: the tail ends it at the region's end */
     void (*finish)(struct client_op *op, const struct client_reply *reply);
     void *user;
     flotilla_done *done; /* public operations: these three */
     enum flotilla_op_kind kind;
     struct flotilla_batch *batch;
-    uint8_t frame[]; /* header and body, as they are sent */
+    struct client_whole *whole; /* a batch that was split: of the whole, and of each part */
+    uint32_t *order;            /* a part: which command of the whole each of its commands is */
+    uint8_t frame[];            /* room for a context, header, body, room for a tail */
 };
+
+/* The bytes that are sent: header, context, body, tail. */
+static inline uint8_t *client_op_wire(struct client_op *op)
+{
+    return op->frame + CLIENT_CONTEXT_MAX - op->context_len;
+}
+static inline size_t client_op_wire_size(const struct client_op *op)
+{
+    return op->size + op->context_len + op->tail_len;
+}
+static inline uint8_t *client_op_body(struct client_op *op)
+{
+    return op->frame + CLIENT_CONTEXT_MAX + NET_FRAME_HEADER;
+}
+static inline uint8_t *client_op_tail(struct client_op *op)
+{
+    return op->frame + CLIENT_CONTEXT_MAX + op->size;
+}
+static inline struct bytes client_op_key(struct client_op *op)
+{
+    return bytes_from(client_op_body(op) + op->key_at, op->key_len);
+}
 
 enum client_state { CLIENT_OFFLINE, CLIENT_CONNECTING, CLIENT_HELLO, CLIENT_READY };
 
@@ -83,8 +135,9 @@ struct client_name {
 struct client_conn {
     struct flotilla *f;
     char endpoint[CLIENT_ENDPOINT_MAX + 1];
-    bool seed;    /* from the options: never forgotten */
-    bool refused; /* its last answer to hello was a refusal for good */
+    char peer[64]; /* its numeric address, once there was a connection; "" of a Unix socket */
+    bool seed;     /* from the options: never forgotten */
+    bool refused;  /* its last answer to hello was a refusal for good */
     enum client_state state;
     int fd;
     struct addrinfo *addresses, *address; /* of a host: all, and the one being tried */
@@ -115,10 +168,17 @@ struct flotilla {
 
     struct client_conn *conns[CLIENT_CONNS_MAX]; /* the seeds first */
     size_t conn_count, seed_count;
-    struct client_conn *current; /* where what has no better address goes */
-    int epoll;                   /* of all sockets, once there were two; else -1 */
-    bool unwatched;              /* the epoll failed us: look at all sockets, often */
-    bool stirred;                /* the marks of the connections are of this moment */
+    struct client_conn *current;    /* where what has no better address goes */
+    struct client_conn *driver;     /* leads the placement driver; NULL: not known */
+    struct client_region **regions; /* sorted by their first keys, none overlaps another */
+    size_t region_count, region_cap;
+    struct client_op *ask; /* the question under way: one at a time */
+    struct list asking;    /* batches that wait for its answer */
+    bool ask_off;          /* nobody could answer: not before ask_again_at */
+    uint64_t ask_again_at;
+    int epoll;      /* of all sockets, once there were two; else -1 */
+    bool unwatched; /* the epoll failed us: look at all sockets, often */
+    bool stirred;   /* the marks of the connections are of this moment */
 
     struct flotilla_server server;
     bool have_server;
@@ -139,10 +199,14 @@ struct flotilla {
 uint64_t client_now(void); /* nanoseconds, monotonic */
 int client_error(struct flotilla_error *error, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void client_error_clear(struct flotilla_error *error);
-/* A new operation with room for a body of `size` bytes; NULL if memory is gone. Its user fills client_op_body(). */
-struct client_op *client_op_new(uint16_t method, unsigned flags, size_t size);
-uint8_t *client_op_body(struct client_op *op);
+/* A new operation with room for a body of `size` bytes and a tail of `tail`; NULL if memory is gone. Its user fills
+ * client_op_body(). */
+struct client_op *client_op_new(uint16_t method, unsigned flags, size_t size, size_t tail);
 void client_op_free(struct client_op *op);
+/* Queues an inner one, with a deadline, for the first time. */
+void client_op_start(struct flotilla *f, struct client_op *op, uint64_t deadline);
+/* Hands over an outcome and frees the operation, which is in no list. */
+void client_op_finish(struct flotilla *f, struct client_op *op, const struct client_reply *reply);
 /* Queues it; from now on it is the handle's. A failure frees it. timeout_ms 0: the handle's. */
 int client_op_submit(struct flotilla *f, struct client_op *op, uint32_t timeout_ms,
                      struct flotilla_error *error);
@@ -189,6 +253,8 @@ void client_servers_free(struct flotilla *f);
 
 /* Queues an operation, which is in no list, where it goes now. */
 void client_route(struct flotilla *f, struct client_op *op);
+/* Likewise, to the region `r`; NULL: nobody knows which. */
+void client_route_to(struct flotilla *f, struct client_op *op, const struct client_region *r);
 /* The connection to `c` has ended or could not be made: what is queued there goes elsewhere. `idle`: it was good and
  * owed nobody anything, so it is no reason to try another. */
 void client_route_lost(struct flotilla *f, struct client_conn *c, bool idle, uint64_t now);
@@ -196,6 +262,43 @@ void client_route_lost(struct flotilla *f, struct client_conn *c, bool idle, uin
 bool client_route_again(struct flotilla *f, struct client_op *op, const struct client_reply *reply);
 /* All seeds have refused us for good: whoever waits is told what `c` said. */
 void client_route_refused(struct flotilla *f, struct client_conn *c);
+
+/* ---- regions.c ---------------------------------------------------------------------------------------------- */
+
+struct client_region {
+    struct client_epoch epoch;
+    struct client_conn *leader; /* NULL: not known */
+    bool bounded;               /* it has an end */
+    uint32_t start_len, end_len;
+    uint8_t keys[]; /* start, then end, encoded: u32_be namespace, user's key */
+};
+static inline struct bytes client_region_end(const struct client_region *r)
+{
+    return bytes_from(r->keys + r->start_len, r->end_len);
+}
+/* The region that holds a key, NULL if it is not known. Valid until one is learned or forgotten. */
+struct client_region *client_regions_find(struct flotilla *f, uint32_t ns, struct bytes key);
+bool client_regions_holds(const struct client_region *r, uint32_t ns, struct bytes key);
+/* Takes in a kv.Region and who leads it (NULL: not known). False: it is damaged, known already, or older than what is
+ * known; or memory is gone. */
+bool client_regions_learn(struct flotilla *f, struct bytes message, struct client_conn *leader);
+void client_regions_forget(struct flotilla *f, const struct client_region *r);
+/* `c` leads no region any more, so far as we know. */
+void client_regions_leaderless(struct flotilla *f, const struct client_conn *c);
+void client_regions_free(struct flotilla *f);
+
+/* ---- ask.c -------------------------------------------------------------------------------------------------- */
+
+/* Asks which region holds a key, unless something is being asked. False: nobody can say now. */
+bool client_ask(struct flotilla *f, uint32_t ns, struct bytes key);
+/* Asking may have become worth a try. */
+void client_ask_tick(struct flotilla *f, uint64_t now);
+
+/* ---- split.c ------------------------------------------------------------------------------------------------ */
+
+/* A batch that is to be queued. True: it was split into parts, or waits until a region is known. False: all of its keys
+ * lie in one region, or nobody knows better. */
+bool client_split(struct flotilla *f, struct client_op *op);
 
 /* ---- loop.c ------------------------------------------------------------------------------------------------- */
 
@@ -241,8 +344,15 @@ struct bytes client_message_bytes(struct bytes message, uint32_t number);
 bool client_message_valid(struct bytes message);
 /* ---- batch.c ---- */
 struct bytes client_batch_bytes(const struct flotilla_batch *batch);
+/* The outcomes of a commit, from the response to all of it. False: it does not fit. */
 bool client_batch_fill(struct flotilla_batch *batch, struct bytes response);
-void client_batch_forget(struct flotilla_batch *batch);
+/* All writes have this outcome. */
+void client_batch_fill_all(struct flotilla_batch *batch, int code);
+/* The outcomes of `n` of its writes, `order` says which, from the response to them. False: it does not fit. */
+bool client_batch_fill_part(struct flotilla_batch *batch, const uint32_t *order, size_t n,
+                            struct bytes response);
+void client_batch_fill_part_all(struct flotilla_batch *batch, const uint32_t *order, size_t n,
+                                int code);
 
 static inline struct bytes client_bytes(struct flotilla_bytes b)
 {

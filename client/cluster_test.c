@@ -64,8 +64,13 @@ static void say_unavailable(struct fake *s)
 static void serve_one_and_close(struct fake *s)
 {
     struct net_frame f;
-    if (fake_hello(s) && fake_request(s, &f))
-        fake_answer(s, &f, bytes_from("\x0a\x00", 2));
+    if (!fake_hello(s) || !fake_request(s, &f))
+        return;
+    fake_answer(s, &f, bytes_from("\x0a\x00", 2));
+    if (atomic_load(&s->connections) == 1 && fake_frame(s, &f)) { /* where does the key live? */
+        CHECK_EQ(f.method, NET_GET_REGION);
+        fake_answer_status(s, &f, ERR_UNIMPLEMENTED, "no such method", 0);
+    }
 }
 
 static void close_at_once(struct fake *s)
@@ -326,6 +331,46 @@ TEST(cluster_leader_is_followed_and_remembered)
     CHECK_EQ(requests(all, 1), 0);
     CHECK_EQ(requests(all, 2), 3);
     CHECK_EQ(connections(all, 2), 1); /* kept */
+    flotilla_close(db);
+    stop(all);
+}
+
+static void serve_but_timestamps(struct fake *s)
+{
+    struct net_frame f;
+    if (!fake_hello(s))
+        return;
+    while (fake_request(s, &f))
+        if (f.method == NET_GET_TSO)
+            fake_answer_not_leader(s, &f, s->user);
+        else
+            fake_answer(s, &f, bytes_from("\x0a\x00", 2));
+}
+
+static void serve_timestamps_alone(struct fake *s)
+{
+    static const uint8_t stamp[] = { 0x0a, 0, 0x11, 1, 2, 3, 4, 5, 6, 7, 8 };
+    struct net_frame f;
+    if (!fake_hello(s))
+        return;
+    while (fake_request(s, &f))
+        fake_answer(s, &f, bytes_from(stamp, f.method == NET_GET_TSO ? sizeof stamp : 0));
+}
+
+TEST(cluster_placement_driver_has_a_leader_of_its_own)
+{
+    struct cluster *all = start(serve_but_timestamps, serve_timestamps_alone, NULL);
+    struct flotilla_error e;
+    uint64_t first = 0;
+    all->s[0].user = all->s[1].endpoint;
+    struct flotilla *db = connected(all, 10000);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(flotilla_get_tso(db, 1, &first, &e), FLOTILLA_OK);
+        CHECK_EQ(put(db, &e), FLOTILLA_OK); /* stays with the first */
+    }
+    CHECK_EQ(first, 0x0807060504030201);
+    CHECK_EQ(requests(all, 0), 1 + 3);
+    CHECK_EQ(requests(all, 1), 3);
     flotilla_close(db);
     stop(all);
 }

@@ -196,9 +196,10 @@ static void encode(struct client_op *op, enum net_frame_kind kind, uint32_t dead
         .method = op->method,
         .deadline_ms = deadline_ms,
         .request_id = op->id,
-        .body = bytes_from(client_op_body(op), op->size - NET_FRAME_HEADER),
+        .body = bytes_from(client_op_wire(op) + NET_FRAME_HEADER,
+                           client_op_wire_size(op) - NET_FRAME_HEADER),
     };
-    net_frame_encode(&frame, op->frame);
+    net_frame_encode(&frame, client_op_wire(op));
 }
 
 static void no_finish(struct client_op *op, const struct client_reply *reply)
@@ -210,7 +211,7 @@ static void no_finish(struct client_op *op, const struct client_reply *reply)
 static bool send_control(struct client_conn *c, enum net_frame_kind kind, uint16_t method,
                          uint64_t id, unsigned flags, struct bytes body)
 {
-    struct client_op *op = client_op_new(method, CLIENT_CONTROL | flags, body.len);
+    struct client_op *op = client_op_new(method, CLIENT_CONTROL | flags, body.len, 0);
     if (op == NULL)
         return false;
     if (body.len > 0)
@@ -225,6 +226,19 @@ static bool send_control(struct client_conn *c, enum net_frame_kind kind, uint16
     return true;
 }
 
+/* The server's address as others would name it, so that it is not taken for one more. */
+static void note_peer(struct client_conn *c)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    char host[48], port[8];
+    if (getpeername(c->fd, (struct sockaddr *)&from, &len) != 0 || from.ss_family == AF_UNIX ||
+        getnameinfo((struct sockaddr *)&from, len, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return;
+    snprintf(c->peer, sizeof c->peer, from.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
 static void say_hello(struct client_conn *c, uint64_t now)
 {
     uint8_t body[160], *at = body;
@@ -233,6 +247,7 @@ static void say_hello(struct client_conn *c, uint64_t now)
     if (c->f->have_cluster_id)
         pb_put_bytes(&at, 3, bytes_from(c->f->cluster_id, sizeof c->f->cluster_id));
     pb_put_bytes(&at, 4, BYTES(c->f->identity));
+    note_peer(c);
     c->state = CLIENT_HELLO;
     if (!send_control(c, NET_FRAME_REQUEST, NET_HELLO, 0, 0,
                       bytes_from(body, (size_t)(at - body)))) {
@@ -334,10 +349,10 @@ static void assign(struct client_conn *c, uint64_t now)
         c->heard_at = now;
     while (client_conn_assignable(c)) {
         struct client_op *op = container_of(list_pop_front(&c->queue), struct client_op, link);
-        if (op->size > c->frame_max) {
+        if (client_op_wire_size(op) > c->frame_max) {
             client_op_fail(c->f, op, FLOTILLA_TOO_LARGE, 0,
-                           "the request has %zu bytes, the server takes frames of %u", op->size,
-                           (unsigned)c->frame_max);
+                           "the request has %zu bytes, the server takes frames of %u",
+                           client_op_wire_size(op), (unsigned)c->frame_max);
             continue;
         }
         uint64_t left = op->deadline > now ? (op->deadline - now + ms - 1) / ms : 1;
@@ -351,7 +366,7 @@ static void advance(struct client_conn *c, size_t n)
 {
     while (n > 0) {
         struct client_op *op = container_of(c->unsent, struct client_op, link);
-        size_t rest = op->size - c->unsent_at;
+        size_t rest = client_op_wire_size(op) - c->unsent_at;
         if (n < rest) {
             c->unsent_at += n;
             return;
@@ -374,8 +389,9 @@ static void send_wire(struct client_conn *c, uint64_t now)
         size_t n = 0, skip = c->unsent_at, total = 0;
         for (struct list *node = c->unsent; node != &c->wire && n < IOV_OURS; node = node->next) {
             struct client_op *op = container_of(node, struct client_op, link);
-            iov[n++] = (struct iovec){ op->frame + skip, op->size - skip };
-            total += op->size - skip;
+            size_t size = client_op_wire_size(op) - skip;
+            iov[n++] = (struct iovec){ client_op_wire(op) + skip, size };
+            total += size;
             skip = 0;
         }
         struct msghdr message = { .msg_iov = iov, .msg_iovlen = n };

@@ -125,6 +125,7 @@ int flotilla_open(const struct flotilla_options *options, struct flotilla **ret,
     f->epoll = -1;
     f->next_deadline = f->next_delayed = UINT64_MAX;
     list_init(&f->delayed);
+    list_init(&f->asking);
     list_init(&f->names);
     prng_seed(&f->chance, seed(f));
     int rc = apply(f, &o, error);
@@ -155,9 +156,12 @@ void flotilla_close(struct flotilla *f)
         client_error(&f->conns[i]->last, FLOTILLA_CANCELLED, "the handle was closed");
         client_conn_drop(f->conns[i], client_now());
     }
-    for (size_t i = 0; i < f->conn_count; i++)
-        cancel_all(f, &f->conns[i]->queue);
-    cancel_all(f, &f->delayed);
+    do { /* what waited for a question goes to a queue, when that is cancelled */
+        for (size_t i = 0; i < f->conn_count; i++)
+            cancel_all(f, &f->conns[i]->queue);
+        cancel_all(f, &f->delayed);
+    } while (f->pending > 0);
+    client_regions_free(f);
     client_servers_free(f);
     while (!list_empty(&f->names))
         free(container_of(list_pop_front(&f->names), struct client_name, link));

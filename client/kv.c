@@ -11,8 +11,6 @@ static void finish_public(struct client_op *op, const struct client_reply *reply
                                  .backoff_ms = reply->backoff_ms,
                                  .message = reply->message };
     bool answered = reply->body.len > 0;
-    if (op->kind == FLOTILLA_OP_BATCH)
-        client_batch_forget(op->batch);
     if (answered && (r.code == FLOTILLA_OK || r.code == FLOTILLA_CONFLICT) &&
         !client_message_result(op, reply, &r)) {
         r = (struct flotilla_result){
@@ -20,6 +18,8 @@ static void finish_public(struct client_op *op, const struct client_reply *reply
             .message = "the server's answer lacks what it must have",
         };
     }
+    if (op->kind == FLOTILLA_OP_BATCH && r.code != FLOTILLA_OK)
+        client_batch_fill_all(op->batch, r.code);
     op->done(op->user, &r);
 }
 

@@ -5,7 +5,7 @@
 
 #include "net/method.h"
 
-enum { KEY_MAX = 4096, VALUE_MAX = 1024 * 1024, TSO_COUNT_MAX = 1 << 18 };
+enum { VALUE_MAX = 1024 * 1024, TSO_COUNT_MAX = 1 << 18 };
 
 bool client_message_valid(struct bytes message)
 {
@@ -78,9 +78,9 @@ static int check(const struct flotilla_op *op, struct flotilla_error *error)
         return FLOTILLA_OK;
     if (op->key.len == 0)
         return client_error(error, FLOTILLA_INVALID_ARGUMENT, "the key is empty");
-    if (op->key.len > KEY_MAX)
+    if (op->key.len > CLIENT_KEY_MAX)
         return client_error(error, FLOTILLA_TOO_LARGE, "the key has %zu bytes, at most %d go",
-                            op->key.len, (int)KEY_MAX);
+                            op->key.len, (int)CLIENT_KEY_MAX);
     if (op->value.len > VALUE_MAX)
         return client_error(error, FLOTILLA_TOO_LARGE, "the value has %zu bytes, at most %d go",
                             op->value.len, (int)VALUE_MAX);
@@ -142,7 +142,7 @@ struct client_op *client_message_request(const struct flotilla_op *op, struct fl
         return NULL;
     size_t size = body_size(op);
     struct client_op *request =
-        client_op_new(method_of(op->kind), is_write(op->kind) ? CLIENT_WRITE : 0, size);
+        client_op_new(method_of(op->kind), is_write(op->kind) ? CLIENT_WRITE : 0, size, 0);
     if (request == NULL) {
         client_error(error, FLOTILLA_RESOURCE_EXHAUSTED, "no memory for a request of %zu bytes",
                      size);
@@ -154,10 +154,16 @@ struct client_op *client_message_request(const struct flotilla_op *op, struct fl
     if (op->kind == FLOTILLA_OP_GET_TSO) {
         pb_put_u64(&at, 1, op->count);
     } else if (op->kind == FLOTILLA_OP_BATCH) {
+        request->keys = CLIENT_KEYS_MANY;
+        request->count = (uint32_t)flotilla_batch_count(op->batch);
         put_bytes(&at, client_batch_bytes(op->batch));
     } else {
+        request->keys = CLIENT_KEYS_ONE;
+        request->ns = op->ns;
+        request->key_len = (uint32_t)op->key.len;
         pb_put_u64(&at, 2, op->ns);
         pb_put_bytes(&at, 3, client_bytes(op->key));
+        request->key_at = (uint32_t)(at - client_op_body(request)) - request->key_len;
         put_tail(&at, op);
     }
     assert(at == client_op_body(request) + size);

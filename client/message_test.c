@@ -250,6 +250,8 @@ TEST(flotilla_batches_speak_protobuf)
     CHECK_EQ(version, 44);
     CHECK_EQ(flotilla_batch_result(b, 4, NULL), FLOTILLA_INVALID_ARGUMENT);
     CHECK_EQ(flotilla_batch_commit(db, b, &e), FLOTILLA_UNDETERMINED);
+    CHECK_EQ(flotilla_batch_result(b, 0, NULL), FLOTILLA_UNDETERMINED);
+    flotilla_batch_clear(b);
     CHECK_EQ(flotilla_batch_result(b, 0, NULL), FLOTILLA_INVALID_ARGUMENT);
     flotilla_batch_free(b);
     flotilla_close(db);

@@ -40,11 +40,11 @@ int client_error(struct flotilla_error *error, int code, const char *fmt, ...)
     return code;
 }
 
-struct client_op *client_op_new(uint16_t method, unsigned flags, size_t size)
+struct client_op *client_op_new(uint16_t method, unsigned flags, size_t size, size_t tail)
 {
     if (size > NET_FRAME_MAX - NET_FRAME_HEADER)
         return NULL;
-    struct client_op *op = malloc(sizeof *op + NET_FRAME_HEADER + size);
+    struct client_op *op = malloc(sizeof *op + CLIENT_CONTEXT_MAX + NET_FRAME_HEADER + size + tail);
     if (op == NULL)
         return NULL;
     memset(op, 0, sizeof *op); /* not the body: it may be a megabyte, and is written next */
@@ -55,14 +55,19 @@ struct client_op *client_op_new(uint16_t method, unsigned flags, size_t size)
     return op;
 }
 
-uint8_t *client_op_body(struct client_op *op)
-{
-    return op->frame + NET_FRAME_HEADER;
-}
-
 void client_op_free(struct client_op *op)
 {
+    free(op->order);
     free(op);
+}
+
+void client_op_start(struct flotilla *f, struct client_op *op, uint64_t deadline)
+{
+    op->id = ++f->next_id;
+    op->deadline = deadline;
+    if (deadline < f->next_deadline)
+        f->next_deadline = deadline;
+    client_route(f, op);
 }
 
 int client_op_submit(struct flotilla *f, struct client_op *op, uint32_t timeout_ms,
@@ -86,13 +91,9 @@ int client_op_submit(struct flotilla *f, struct client_op *op, uint32_t timeout_
                             "the request has %zu bytes, the server takes frames of %u", size,
                             (unsigned)f->server.frame_max);
     }
-    op->id = ++f->next_id;
-    op->deadline = client_now() + (timeout_ms != 0 ? timeout_ms : f->timeout_ms) * ms;
-    if (op->deadline < f->next_deadline)
-        f->next_deadline = op->deadline;
-    client_route(f, op);
     f->pending++;
     f->pending_bytes += op->size;
+    client_op_start(f, op, client_now() + (timeout_ms != 0 ? timeout_ms : f->timeout_ms) * ms);
     return FLOTILLA_OK;
 }
 
@@ -100,15 +101,22 @@ int client_op_submit(struct flotilla *f, struct client_op *op, uint32_t timeout_
 static void finish(struct flotilla *f, struct client_op *op, const struct client_reply *reply,
                    bool keep)
 {
-    f->pending--;
-    f->pending_bytes -= op->size;
-    f->completed++;
+    if (!(op->flags & CLIENT_INNER)) {
+        f->pending--;
+        f->pending_bytes -= op->size;
+        f->completed++;
+    }
     op->zombie = true;
     op->finish(op, reply);
     if (!keep) {
         list_remove(&op->link);
         client_op_free(op);
     }
+}
+
+void client_op_finish(struct flotilla *f, struct client_op *op, const struct client_reply *reply)
+{
+    finish(f, op, reply, false);
 }
 
 static void fail(struct flotilla *f, struct client_op *op, int code, uint32_t backoff_ms,
@@ -300,6 +308,7 @@ static void expire(struct flotilla *f, uint64_t now)
     for (size_t i = 0; i < f->conn_count; i++)
         collect_expired(&f->conns[i]->queue, &expired, now, &next);
     collect_expired(&f->delayed, &expired, now, &next);
+    collect_expired(&f->asking, &expired, now, &next);
     while (!list_empty(&expired))
         expire_waiting(f, container_of(expired.next, struct client_op, link));
     for (size_t i = 0; i < f->conn_count; i++)
@@ -322,6 +331,7 @@ void client_op_tick(struct flotilla *f, uint64_t now)
 {
     if (now >= f->next_deadline)
         expire(f, now);
+    client_ask_tick(f, now);
     if (now < f->next_delayed)
         return;
     f->next_delayed = UINT64_MAX;

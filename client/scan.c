@@ -2,7 +2,8 @@
  *
  *   [ row row row ... ] next_key --> [ row row row ... ] next_key --> [ row ] end
  *
- * A page is kept as the bytes of its response; rows are views into it, drawn one by one. */
+ * A page is kept as the bytes of its response; rows are views into it, drawn one by one. It ends with its region: the
+ * next one begins there. */
 #include "client_int.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@ struct flotilla_scan {
     uint64_t left; /* rows still wanted, if limited */
     struct buf start, end;
     struct buf response; /* of this page */
-    struct bytes at;     /* what of it is not drawn yet */
+    struct buf border; /* where its region ended, if that was before the range's end; else empty */
+    struct bytes at;   /* what of it is not drawn yet */
     bool more, begun;
 };
 
@@ -32,7 +34,14 @@ static void finish_page(struct client_op *op, const struct client_reply *reply)
 {
     struct page_call *c = op->user;
     struct flotilla_scan *s = c->scan;
-    if (reply->code == FLOTILLA_OK && buf_append(&s->response, reply->body) != ERR_OK)
+    bool kept = reply->code != FLOTILLA_OK || buf_append(&s->response, reply->body) == ERR_OK;
+    buf_clear(&s->border);
+    if (op->clipped && kept) {
+        struct pb_field end;
+        struct bytes tail = bytes_from(client_op_tail(op), op->tail_len);
+        kept = pb_next(&tail, &end) && buf_append(&s->border, end.bytes) == ERR_OK;
+    }
+    if (!kept)
         client_wait_end(&c->wait, FLOTILLA_RESOURCE_EXHAUSTED, 0,
                         "no memory for a page of the scan");
     else
@@ -42,19 +51,22 @@ static void finish_page(struct client_op *op, const struct client_reply *reply)
 static int ask(struct flotilla_scan *s, struct flotilla_error *error)
 {
     uint32_t limit = s->limited && s->left < s->page ? (uint32_t)s->left : s->page;
-    size_t size = pb_u64_size(2, s->ns) + pb_bytes_size(3, s->start.len) +
-                  (s->bounded ? pb_bytes_size(4, s->end.len) : pb_u64_size(5, 1)) +
-                  pb_u64_size(6, limit) + pb_u64_size(7, s->keys_only);
-    struct client_op *op = client_op_new(s->method, 0, size);
+    size_t size = pb_u64_size(2, s->ns) + pb_bytes_size(3, s->start.len) + pb_u64_size(6, limit) +
+                  pb_u64_size(7, s->keys_only);
+    size_t end =
+        s->end.len > CLIENT_KEY_MAX ? s->end.len : CLIENT_KEY_MAX; /* ours, or a region's */
+    struct client_op *op = client_op_new(s->method, 0, size, pb_bytes_size(4, end));
     if (op == NULL)
         return client_error(error, FLOTILLA_RESOURCE_EXHAUSTED, "no memory for a request");
     uint8_t *at = client_op_body(op);
     pb_put_u64(&at, 2, s->ns);
     pb_put_bytes(&at, 3, buf_bytes(&s->start));
+    op->keys = CLIENT_KEYS_RANGE;
+    op->ns = s->ns;
+    op->key_len = (uint32_t)s->start.len;
+    op->key_at = (uint32_t)(at - client_op_body(op)) - op->key_len;
     if (s->bounded)
-        pb_put_bytes(&at, 4, buf_bytes(&s->end));
-    else
-        pb_put_u64(&at, 5, 1);
+        op->end = buf_bytes(&s->end);
     pb_put_u64(&at, 6, limit);
     pb_put_u64(&at, 7, s->keys_only);
     op->finish = finish_page;
@@ -73,6 +85,10 @@ static int turn_page(struct flotilla_scan *s, struct flotilla_error *error)
     s->at = buf_bytes(&s->response);
     s->more = client_message_u64(s->at, 3) != 0;
     struct bytes next = client_message_bytes(s->at, 4);
+    if (!s->more && s->border.len > 0) { /* the next region */
+        s->more = true;
+        next = buf_bytes(&s->border);
+    }
     if (!s->more)
         return FLOTILLA_OK;
     if (bytes_compare(next, buf_bytes(&s->start)) <= 0) /* it would go round in circles */
@@ -164,5 +180,6 @@ void flotilla_scan_close(struct flotilla_scan *s)
     buf_free(&s->start);
     buf_free(&s->end);
     buf_free(&s->response);
+    buf_free(&s->border);
     free(s);
 }

@@ -15,7 +15,8 @@
 static struct client_conn *find(struct flotilla *f, struct bytes endpoint)
 {
     for (size_t i = 0; i < f->conn_count; i++)
-        if (bytes_equal(BYTES(f->conns[i]->endpoint), endpoint))
+        if (bytes_equal(BYTES(f->conns[i]->endpoint), endpoint) ||
+            (f->conns[i]->peer[0] != '\0' && bytes_equal(BYTES(f->conns[i]->peer), endpoint)))
             return f->conns[i];
     return NULL;
 }
@@ -25,12 +26,13 @@ static struct client_conn *recycle(struct flotilla *f)
 {
     for (size_t i = f->seed_count; i < f->conn_count; i++) {
         struct client_conn *c = f->conns[i];
-        if (c == f->current || c->state != CLIENT_OFFLINE || !list_empty(&c->queue) ||
-            !list_empty(&c->wire))
+        if (c == f->current || c == f->driver || c->state != CLIENT_OFFLINE ||
+            !list_empty(&c->queue) || !list_empty(&c->wire))
             continue;
         if (c->addresses != NULL)
             freeaddrinfo(c->addresses);
         buf_free(&c->in);
+        client_regions_leaderless(f, c);
         return c;
     }
     return NULL;

@@ -13,6 +13,8 @@
  * try the next node, at once; pauses, growing and jittered, come after a whole round. A node that does not lead names
  * who does: the handle keeps a connection to each and sends the request there (three times at once, then with pauses
  * of about 20 to 200 ms); where nobody leads it asks around with such pauses. Only numeric addresses are followed.
+ * It also asks which region holds a key, remembers that, sends requests to the regions' leaders, and learns from
+ * refusals what has changed. Nothing of this is seen outside, but for batches: see there.
  *
  * Outcomes. Every call answers one of the codes below and, if `error` is not NULL, a sentence for people. What to do
  * with a code is flotilla_error_class(). The library retries what is safe to retry, within one deadline per call:
@@ -236,7 +238,8 @@ FLOTILLA_API void flotilla_scan_close(struct flotilla_scan *scan); /* NULL is we
 /* ---- Batches ------------------------------------------------------------------------------------------------ */
 
 /* Several writes in one request: durable together, applied in order, each with its own outcome (the conflict of one
- * does not undo another). At most 4 MiB. */
+ * does not undo another). At most 4 MiB. Keys of several regions are a request for each region: durable together and in
+ * order within their region alone, and then it can happen that some were done and others were not. */
 struct flotilla_batch;
 
 FLOTILLA_API struct flotilla_batch *flotilla_batch_new(void); /* NULL: memory is gone */
@@ -256,11 +259,12 @@ FLOTILLA_API int flotilla_batch_cas_delete(struct flotilla_batch *batch, uint32_
                                            struct flotilla_bytes key, const uint64_t *expected);
 FLOTILLA_API size_t flotilla_batch_count(const struct flotilla_batch *batch);
 FLOTILLA_API size_t flotilla_batch_size(const struct flotilla_batch *batch); /* bytes on the wire */
-/* OK: the batch is durable; look at each outcome. Else none of it was done, or UNDETERMINED. */
+/* OK: the batch is durable; look at each outcome. UNDETERMINED: some of it may have been done, and the outcomes say
+ * what is known of each write. Any other code: none of it was done. */
 FLOTILLA_API int flotilla_batch_commit(struct flotilla *db, struct flotilla_batch *batch,
                                        struct flotilla_error *error);
-/* Outcome of write `i` of the last commit that answered OK; `*version` (may be NULL) is the new version of a versioned
- * key, or the current one on CONFLICT. INVALID_ARGUMENT if there is none. */
+/* Outcome of write `i` of the last commit; `*version` (may be NULL) is the new version of a versioned key, or the
+ * current one on CONFLICT. INVALID_ARGUMENT if there was no commit, or writes were added since. */
 FLOTILLA_API int flotilla_batch_result(const struct flotilla_batch *batch, size_t i,
                                        uint64_t *version);
 
