@@ -3,8 +3,8 @@
  *   entry    | 2 u8 | 0 u8 | count u16 | 0 u32 | hlc u64 | version u64 | command ... command |       little-endian
  *   command  | kind u8 | 0 u8 0 u8 0 u8 | len u32 | body: len bytes of protobuf, as the client sent it |
  *
- * `version` is that of the region's epoch when the entry was proposed. The first format, 1 u8 | 0 u8 | count u16 |
- * hlc u64, is read as version 1.
+ * `version` is that of the region's epoch when the entry was proposed. The first format had none and is read
+ * as version 1: | 1 u8 | 0 u8 | count u16 | hlc u64 |.
  *
  * The body is the request message of proto/kvrpc.proto: its bytes go from the socket's slab into
  * the log and the engine without being encoded again. Decoding here and protobuf-c agree on every

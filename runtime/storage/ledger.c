@@ -74,7 +74,7 @@ static bool grow(void **array, uint32_t *cap, uint32_t count, uint32_t more, siz
         return true;
     if (more > UINT32_MAX / 2 - count)
         return false;
-    uint32_t want = *cap == 0 ? 4 : *cap * 2;
+    uint32_t want = *cap == 0 ? 2 : *cap * 2; /* many regions have little in the log */
     if (want < count + more)
         want = count + more;
     void *grown = realloc(*array, want * size);
@@ -147,7 +147,7 @@ raft_term ledger_region_term(const struct ledger_region *region, raft_index inde
 {
     if (index == region->base)
         return region->base_term;
-    if (index < region->base || index > region->last)
+    if (index < region->base || index > region->last || index < region->places[0].first)
         return 0;
     return region->runs[runs_below(region, index)].term;
 }
@@ -169,11 +169,9 @@ static void truncate(struct ledger_region *region, raft_index index)
     if (index > region->last)
         return;
     region->place_count = places_below(region, index);
-    region->run_count = runs_below(region, index);
-    raft_index end =
-        region->run_count > 0 ? region->runs[region->run_count - 1].last : region->base;
-    if (end < index - 1) /* the run goes on up to there */
-        region->runs[region->run_count++].last = index - 1;
+    region->run_count = region->place_count > 0 ? runs_below(region, index - 1) + 1 : 0;
+    if (region->run_count > 0)
+        region->runs[region->run_count - 1].last = index - 1;
     region->last = index - 1;
 }
 
@@ -229,6 +227,18 @@ static bool follows(const struct ledger *ledger, const struct ledger_region *reg
     return first > region->base && (anywhere || first <= region->last + 1);
 }
 
+/* Whether the terms grow, also from the entry before. */
+static bool terms_grow(const struct ledger_region *region, const struct ledger_entries *entries)
+{
+    raft_term before = ledger_region_term(region, entries->first - 1);
+    for (uint32_t i = 0; i < entries->run_count; i++) {
+        if (entries->runs[i].term < before)
+            return false;
+        before = entries->runs[i].term;
+    }
+    return true;
+}
+
 static void add_run(struct ledger_region *region, raft_index last, raft_term term, bool conf)
 {
     struct raft_run *before = region->run_count > 0 ? &region->runs[region->run_count - 1] : NULL;
@@ -239,27 +249,14 @@ static void add_run(struct ledger_region *region, raft_index last, raft_term ter
             (struct raft_run){ .last = last, .term = term, .conf = conf };
 }
 
-/* Terms never go back in a log. (While it is read back, the entry before may not have been seen.) */
-static bool terms_grow(const struct ledger_region *region, const struct ledger_entries *entries)
-{
-    raft_index before = entries->first - 1;
-    bool seen =
-        before == region->base || (region->place_count > 0 && before >= region->places[0].first);
-    raft_term term = seen ? ledger_region_term(region, before) : 0;
-    for (uint32_t i = 0; i < entries->run_count; i++) {
-        if (entries->runs[i].term < term)
-            return false;
-        term = entries->runs[i].term;
-    }
-    return true;
-}
-
 static err_t add_entries(struct ledger *ledger, struct ledger_region *region,
                          const struct ledger_entries *entries)
 {
     raft_index first = entries->first;
-    if (!follows(ledger, region, first) || !terms_grow(region, entries))
+    if (!follows(ledger, region, first))
         return ERR_DATA_LOSS;
+    if (!terms_grow(region, entries))
+        return ERR_CORRUPTION;
     if (!grow((void **)&region->places, &region->place_cap, region->place_count, 1,
               sizeof region->places[0]) ||
         !grow((void **)&region->runs, &region->run_cap, region->run_count, entries->run_count + 1,

@@ -9,8 +9,8 @@
  * Before segment 7 goes, what is live in it is written again at the end: region 12's hard state and CUT, the TSO
  * window; and CUT(1, 412, term), because region 1 has entries in it.
  *
- * 1. A region's log is base + 1 ... last; `base` is what CUT or SNAP say. An append at or below `last` replaces the
- *    tail: places and runs behind it go.
+ * 1. A region's log is base + 1 ... last; `base` is what CUT or SNAP say. An append at or below `last`
+ *    replaces the tail: places and runs behind it go.
  * 2. A segment knows which regions have touched it, so that neither a batch nor a freed segment looks at all of them.
  * 3. What is read back at a start goes through the same functions as what is written.
  *
@@ -98,12 +98,13 @@ struct ledger_entries {
     uint32_t at;     /* of the record, within it */
 };
 
-/* A batch went to `segment`; the calls below say what was in it, in order. ERR_NOMEM; ERR_DATA_LOSS: it does not
- * follow from what came before (then nothing has changed), which at a start means damage, and cannot be later on.
+/* A batch went to `segment`; the calls below say what was in it, in order. ERR_NOMEM; ERR_DATA_LOSS: it does
+ * not follow from what came before, ERR_CORRUPTION: its terms go back. Then nothing has changed; at a start
+ * it means damage, and later on it cannot be.
  *
- * While a log is read back, a region's first entries may begin anywhere behind its base: what lies between them was
- * given up with its segment, because it had been replaced. Then the replacing record comes later. So a hole there
- * counts when all has been read (places[0].first > base + 1). */
+ * While a log is read back, a region's first entries may begin anywhere behind its base: what lies between
+ * them was given up with its segment, because it had been replaced. Then the replacing record comes later. So
+ * a hole there counts when all has been read (places[0].first > base + 1). */
 void ledger_segment(struct ledger *ledger, uint64_t segment);
 MUST_USE err_t ledger_append(struct ledger *ledger, uint64_t id, struct raft_hs hs,
                              const struct ledger_entries *entries);
@@ -119,13 +120,13 @@ MUST_USE err_t ledger_local(struct ledger *ledger, uint32_t kind, struct bytes v
 
 /* ---- Giving segments up ---------------------------------------------------------------------- */
 
-/* The next region, from place `*next` of the oldest segment's list on, that has unreleased entries in it, up to
- * `*index`; NULL: none, or it is the only segment. `*next` is its place. */
+/* The next region, from place `*next` of the oldest segment's list on, that has unreleased entries in it, up
+ * to `*index`; NULL: none, or it is the only segment. `*next` is its place. */
 struct ledger_region *ledger_holder(const struct ledger *ledger, size_t *next, raft_index *index);
 /* True if the oldest segment may go. */
 bool ledger_oldest_spent(struct ledger *ledger);
-/* Adds to `batch` what must be written again before the oldest segment goes, from region number `*next` on (begin
- * with 0), while the batch has at most `max` bytes; moves `*next` on. False: there was nothing left. */
+/* Adds to `batch` what must be written again before the oldest segment goes, from region number `*next` on
+ * (begin with 0), while the batch has at most `max` bytes; moves `*next` on. False: there was nothing left. */
 bool ledger_forward(const struct ledger *ledger, size_t *next, struct wal_batch *batch, size_t max);
 /* That batch was written to the newest segment: it held what regions `from` ... `to` - 1 needed. */
 MUST_USE err_t ledger_forwarded(struct ledger *ledger, size_t from, size_t to);

@@ -26,16 +26,17 @@ size_t storage_records_max(const struct storage *store);
 /* Bytes of the largest entry that fits into a batch: COMMAND_ENTRY_MAX, or less where segments are small. */
 size_t storage_entry_max(const struct storage *store);
 
-/* All of these: ERR_TOO_LARGE: the batch is full, nothing was added: sync it first. ERR_NOMEM: the records are of no
- * use until their reset. What they say must follow from the region's log: entries are asserted to, when they are
- * synced. */
+/* All of these: ERR_TOO_LARGE: the batch is full, nothing was added: sync it first. ERR_NOMEM: the records
+ * are of no use until their reset. What they say must follow from the region's log: entries are asserted to,
+ * when they are synced. */
 
 /* Hard state and `n` entries (may be 0) with indexes ents[0].index, ... in sequence. Their data is borrowed until the
  * reset. */
 MUST_USE err_t storage_records_append(struct storage_records *records, uint64_t region,
                                       struct raft_hs hs, const struct raft_ent *ents, uint32_t n);
-/* A snapshot at `index` is going to be installed: the region's log is reset to it. `conf` and `files` are the region
- * layer's own; they are borrowed until the reset, and handed back at every open until a CUT ends the snapshot. */
+/* A snapshot at `index` is going to be installed: the region's log is reset to it. `conf` and `files` are the
+ * region layer's own; they are borrowed until the reset, and handed back at every open until a CUT ends the
+ * snapshot. */
 MUST_USE err_t storage_records_snap(struct storage_records *records, uint64_t region,
                                     raft_index index, raft_term term, struct bytes conf,
                                     struct bytes files);
@@ -46,15 +47,15 @@ MUST_USE err_t storage_records_cut(struct storage_records *records, uint64_t reg
 /* The region's peer has left this store: its log is forgotten, the mark stays, also when a new peer comes. */
 MUST_USE err_t storage_records_gone(struct storage_records *records, uint64_t region, uint64_t peer,
                                     uint64_t conf_ver, uint64_t version);
-/* A record of the store's own: the newest of its kind is handed back at open. `value` (STORAGE_LOCAL_MAX bytes at
- * most) is copied. */
+/* A record of the store's own: the newest of its kind is handed back at open. `value` (STORAGE_LOCAL_MAX
+ * bytes at most) is copied. */
 enum { STORAGE_LOCAL_MAX = 4096 };
 MUST_USE err_t storage_records_local(struct storage_records *records, enum storage_local kind,
                                      struct bytes value);
 
-/* LOG lane: one write and one sync. ERR_OK: all of it is durable. ERR_DISK_FULL: there was no room for a segment,
- * nothing was written, it may be tried again. ERR_NOMEM while storage_latched() says ERR_OK: likewise. Any other
- * error: the store is latched. */
+/* LOG lane: one write and one sync. ERR_OK: all of it is durable. ERR_DISK_FULL: there was no room for a
+ * segment, nothing was written, it may be tried again. ERR_NOMEM while storage_latched() says ERR_OK:
+ * likewise. Any other error: the store is latched. */
 MUST_USE err_t storage_sync(struct storage *store, struct storage_records *records, struct err *e);
 
 /* ---- At open ------------------------------------------------------------------------------- */
@@ -94,18 +95,18 @@ MUST_USE err_t storage_groups(struct storage *store,
 
 /* ---- Reading back, letting go -------------------------------------------------------------- */
 
-/* Entries lo, lo + 1, ... below `hi`, at most `cap` and `max_bytes` of payload: at least one, and not always all that
- * there are. Their data is appended to `bytes`, which they point into. Any thread; it reads the disk. ERR_NOT_FOUND:
- * `lo` is not in the log (any more); ERR_DATA_LOSS. */
+/* Entries lo, lo + 1, ... below `hi`, at most `cap` and `max_bytes` of payload: at least one, and not always
+ * all that there are. Their data is appended to `bytes`, which they point into. Any thread; it reads the
+ * disk. ERR_NOT_FOUND: `lo` is not in the log (any more); ERR_DATA_LOSS. */
 MUST_USE err_t storage_entries(struct storage *store, uint64_t region, raft_index lo, raft_index hi,
                                size_t max_bytes, uint32_t cap, struct buf *bytes,
                                struct raft_ent *ents, uint32_t *n, struct err *e);
 /* The applied index of a region that no crash takes, as the last storage_tend() found it. Any thread. */
 raft_index storage_durable(const struct storage *store, uint64_t region);
-/* Nobody wants the region's entries up to `index` (of `term`), which must be durable by storage_durable(): a later
- * tend may free their segments. Any thread. */
+/* Nobody wants the region's entries up to `index` (of `term`), which must be durable by storage_durable(): a
+ * later tend may free their segments. Any thread. */
 void storage_release(struct storage *store, uint64_t region, raft_index index, raft_term term);
-/* True: the log is longer than it should be. Those who hold its oldest segment, and whose entries there are durable,
- * should let go, also of slow followers (answered: one of them, 0 if there is none). What is not durable in it is
- * made so by storage_prepare(). Any thread. */
+/* True: the log is longer than it should be. Those who hold its oldest segment, and whose entries there are
+ * durable, should let go, also of slow followers (answered: one of them, 0 if there is none). What is not
+ * durable in it is made so by storage_prepare(). Any thread. */
 bool storage_log_is_long(const struct storage *store, uint64_t *region);

@@ -71,10 +71,22 @@ static err_t load(struct progress *progress, struct err *e)
     if (rc == ERR_OK)
         rc = progress->ops->iter_error(iter, e);
     progress->ops->iter_close(iter);
+    return rc;
+}
+
+/* After a start all of it is durable, as a rule: then nobody needs to ask for each. */
+static err_t load_durable(struct progress *progress, struct err *e)
+{
+    uint64_t last = 0, durable = 0;
     struct buf scratch = { 0 };
+    err_t rc = progress->ops->last(progress->engine, &last, e);
+    if (rc == ERR_OK)
+        rc = progress->ops->durable(progress->engine, &durable, e);
     map_for_each(entry, &progress->regions) {
         struct progress_region *region = entry->value;
-        if (rc == ERR_OK)
+        if (rc == ERR_OK && durable == last)
+            region->durable = region->applied.index;
+        else if (rc == ERR_OK)
             rc = read_durable(progress, region->id, &scratch, &region->durable, e);
     }
     buf_free(&scratch);
@@ -93,6 +105,8 @@ err_t progress_open(struct env *env, const struct engine_ops *ops, struct engine
     err_t rc = env_lock_new(env, &progress->lock, e);
     if (rc == ERR_OK)
         rc = load(progress, e);
+    if (rc == ERR_OK)
+        rc = load_durable(progress, e);
     if (rc != ERR_OK) {
         progress_close(progress);
         return rc;

@@ -4,8 +4,8 @@
  *   1        977 (term 4)     912        moved since the engine was asked last: asked again at the next tend
  *   12       41  (term 2)     41
  *
- * The applier alone moves the applied state; everybody may ask, under the lock that lies here. The engine is asked
- * for what is durable only when it has made something durable, and only for regions that have moved. */
+ * The applier alone moves the applied state; everybody may ask, under the lock that lies here. The engine is
+ * asked for what is durable only when it has made something durable, and only for regions that have moved. */
 #pragma once
 
 #include "base/map.h"

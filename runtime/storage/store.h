@@ -9,9 +9,9 @@
  *
  *   storage_sync (log.h, LOG lane)  ->  consensus  ->  storage_apply_run (state.h, APPLY lane or loop)
  *
- * and reads by the calls below. A command is acknowledged after its apply. After any failed write or sync the store
- * is latched: every call answers the first error, the panic mark is left, and the process is expected to exit
- * (faults.md R4). An error of a write means "unknown", never "not applied". */
+ * and reads by the calls below. A command is acknowledged after its apply. After any failed write or sync the
+ * store is latched: every call answers the first error, the panic mark is left, and the process is expected
+ * to exit (faults.md R4). An error of a write means "unknown", never "not applied". */
 #pragma once
 
 #include "base/buf.h"
@@ -54,9 +54,9 @@ struct storage_first {
 MUST_USE err_t storage_init(struct env *env, const struct storage_config *config,
                             const struct storage_ident *ident, const struct storage_first *first,
                             struct err *e);
-/* Opens: locks, reads IDENT, replays the log, compares it with the engine region by region; alone, also re-applies
- * what the engine has lost (else consensus does: storage_groups). ERR_NOT_FOUND: no store here (run init);
- * ERR_LOCKED; ERR_PANIC_MARK; ERR_DATA_LOSS with segment and offset; ERR_AMNESIA. */
+/* Opens: locks, reads IDENT, replays the log, compares it with the engine region by region; alone, also
+ * re-applies what the engine has lost (else consensus does: storage_groups). ERR_NOT_FOUND: no store here
+ * (run init); ERR_LOCKED; ERR_PANIC_MARK; ERR_DATA_LOSS with segment and offset; ERR_AMNESIA. */
 MUST_USE err_t storage_open(struct env *env, const struct storage_config *config,
                             struct storage **ret, struct err *e);
 /* Makes everything durable, writes the clean-stop mark, closes. NULL is welcome. */
@@ -137,8 +137,8 @@ struct storage_stats {
     struct engine_stats engine;
 };
 void storage_stats(struct storage *store, struct storage_stats *ret);
-/* Periodic work: watermark, what has become durable, freeing segments, background errors of the engine. Once a
- * second or so, LOG lane. Not ERR_OK: the store is latched and the node must exit. */
+/* Periodic work: watermark, what has become durable, freeing segments, background errors of the engine. Once
+ * a second or so, LOG lane. Not ERR_OK: the store is latched and the node must exit. */
 MUST_USE err_t storage_tend(struct storage *store, struct err *e);
 /* Zero-fills log segments ahead until `spare_segments` of them wait. Once a second or so, BULK lane
  * (any thread, but one at a time): it writes up to a segment's bytes. Nobody must call it: without

@@ -5,12 +5,13 @@
  *
  *   applied > last              AMNESIA: the end of the log is lost, and with it promises
  *   applied < base              DATA_LOSS: replace this replica (but not while a snapshot is being installed)
+ *   another entry at `applied`  DATA_LOSS: replace this replica
  *   a hole, or no beginning     DATA_LOSS with segment and offset
  *   batch below WATERMARK       AMNESIA
  *
- * A region that the engine does not know is kept: a child, or a peer that waits for its first snapshot. One that is
- * gone is judged by whoever removes its remainders. What is committed is not for the log to say: consensus applies,
- * and only a store that is alone does so here. */
+ * A region that the engine does not know is kept: a child, or a peer that waits for its first snapshot. One
+ * that is gone is judged by whoever removes its remainders. What is committed is not for the log to say:
+ * consensus applies, and only a store that is alone does so here. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -64,13 +65,18 @@ static err_t found_append(struct opening *opening, const struct wal_place *place
                                       .at = (uint32_t)(begin - place->batch.data) };
     if (rc == ERR_OK)
         rc = ledger_append(ledger, record->region, record->append.hs, &entries);
+    if (rc == ERR_CORRUPTION)
+        return err_set(e, ERR_DATA_LOSS,
+                       "the log has entries of region %" PRIu64 " from %" PRIu64
+                       " on whose terms go back: segment %016" PRIx64 ", offset %" PRIu64,
+                       record->region, record->append.first, place->segment, place->offset);
     if (rc != ERR_DATA_LOSS)
         return rc;
     const struct ledger_region *region = ledger_region(ledger, record->region);
     return err_set(e, rc,
-                   "the log of region %" PRIu64 " does not go on as a log does: it has %" PRIu64
-                   " to %" PRIu64 ", and then %" PRIu64 " in segment %016" PRIx64
-                   ", offset %" PRIu64 ", where an index or a term does not follow",
+                   "entries of region %" PRIu64 " are missing in the log: it has %" PRIu64
+                   " to %" PRIu64 ", and goes on with %" PRIu64 " in segment %016" PRIx64
+                   ", offset %" PRIu64,
                    record->region, region->base + 1, region->last, record->append.first,
                    place->segment, place->offset);
 }
@@ -154,15 +160,13 @@ static err_t check_hole(const struct ledger_region *region, struct err *e)
     return ERR_OK;
 }
 
-static raft_term ledger_term(const struct ledger_region *region, raft_index index)
+static err_t check_region(void *user, struct storage *store, uint64_t id, struct err *e)
 {
-    return region != NULL && index > 0 ? ledger_region_term(region, index) : 0;
-}
-
-static err_t check_group(void *user, const struct storage_group *group, struct err *e)
-{
-    struct storage *store = user;
-    const struct ledger_region *region = ledger_region(&store->ledger, group->region);
+    (void)user;
+    struct store_shown shown;
+    store_group(store, id, &shown);
+    const struct storage_group *group = &shown.group;
+    const struct ledger_region *region = ledger_region(&store->ledger, id);
     err_t rc = check_hole(region, e);
     if (rc != ERR_OK || group->gone != NULL)
         return rc;
@@ -172,15 +176,16 @@ static err_t check_group(void *user, const struct storage_group *group, struct e
                        " was applied: its end is lost. "
                        "Replace this replica, or restore the store",
                        group->region, group->last, group->applied);
-    raft_term here = ledger_term(region, group->applied);
-    if ((here != 0 && here != group->applied_term) ||
-        (ledger_term(region, group->applied + 1) != 0 &&
-         ledger_term(region, group->applied + 1) < group->applied_term))
+    if (region != NULL && group->applied >= region->base &&
+        ledger_region_term(region, group->applied) != group->applied_term)
         return err_set(e, ERR_DATA_LOSS,
-                       "index %" PRIu64 " of region %" PRIu64 " was applied with term %" PRIu64
-                       ", and the log says otherwise: replace this replica",
-                       group->applied, group->region, group->applied_term);
-    if (group->applied < group->base && group->snap == NULL)
+                       "the log of region %" PRIu64 " has another entry at index %" PRIu64
+                       " than the one that was applied: its terms are %" PRIu64 " and %" PRIu64
+                       ". Replace this replica",
+                       group->region, group->applied, ledger_region_term(region, group->applied),
+                       group->applied_term);
+    bool waits = group->snap != NULL && !(store->config.alone && group->region == STORE_REGION);
+    if (group->applied < group->base && !waits)
         return err_set(e, ERR_DATA_LOSS,
                        "the log of region %" PRIu64 " begins at index %" PRIu64
                        ", but the engine needs it from %" PRIu64 " on: replace this replica",
@@ -269,7 +274,7 @@ static err_t read_log(struct storage *store, struct opening *opening, struct err
     if (rc == ERR_OK)
         rc = check_batches(store, opening, e);
     if (rc == ERR_OK)
-        rc = storage_groups(store, check_group, store, e);
+        rc = store_each_region(store, check_region, NULL, e);
     if (rc == ERR_OK)
         ledger_segment(&store->ledger, wal_segment(store->wal));
     return rc;

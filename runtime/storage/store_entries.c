@@ -177,52 +177,51 @@ static err_t read_meta(struct storage *store, uint64_t id, struct buf *ret, stru
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-static err_t give_group(struct storage *store, uint64_t id, struct buf *scratch,
-                        err_t (*each)(void *user, const struct storage_group *group, struct err *e),
-                        void *user, struct err *e)
+static void show_snap(const struct ledger_snap *from, struct storage_snap *snap)
+{
+    struct bytes all = buf_bytes(&from->bytes);
+    *snap =
+        (struct storage_snap){ .index = from->index,
+                               .term = from->term,
+                               .conf = bytes_from(all.data, from->conf),
+                               .files = bytes_from(all.data + from->conf, all.len - from->conf) };
+}
+
+void store_group(struct storage *store, uint64_t id, struct store_shown *ret)
 {
     struct layout_apply_state applied;
     progress_applied(store->progress, id, &applied);
-    err_t rc = read_meta(store, id, scratch, e);
-    if (rc != ERR_OK)
-        return rc;
-    struct storage_group group = { .region = id,
-                                   .applied = applied.index,
-                                   .applied_term = applied.term,
-                                   .applied_hlc = applied.hlc,
-                                   .meta = buf_bytes(scratch) };
-    struct storage_snap snap;
-    struct storage_gone gone;
+    struct storage_group *group = &ret->group;
+    *group = (struct storage_group){ .region = id,
+                                     .applied = applied.index,
+                                     .applied_term = applied.term,
+                                     .applied_hlc = applied.hlc };
     const struct ledger_region *region = ledger_region(&store->ledger, id);
-    if (region != NULL) {
-        group.hs = region->hs;
-        group.base = region->base;
-        group.base_term = region->base_term;
-        group.last = region->last;
-        group.runs = region->runs;
-        group.nruns = region->run_count;
-        if (region->snap != NULL) {
-            struct bytes all = buf_bytes(&region->snap->bytes);
-            size_t conf = region->snap->conf;
-            snap = (struct storage_snap){ region->snap->index, region->snap->term,
-                                          bytes_from(all.data, conf),
-                                          bytes_from(all.data + conf, all.len - conf) };
-            group.snap = &snap;
-        }
-        if (region->gone != NULL) {
-            gone = (struct storage_gone){ region->gone->peer, region->gone->conf_ver,
-                                          region->gone->version };
-            group.gone = &gone;
-        }
+    if (region == NULL)
+        return;
+    group->hs = region->hs;
+    group->base = region->base;
+    group->base_term = region->base_term;
+    group->last = region->last;
+    group->runs = region->runs;
+    group->nruns = region->run_count;
+    if (region->snap != NULL) {
+        show_snap(region->snap, &ret->snap);
+        group->snap = &ret->snap;
     }
-    return each(user, &group, e);
+    if (region->gone != NULL) {
+        ret->gone = (struct storage_gone){ region->gone->peer, region->gone->conf_ver,
+                                           region->gone->version };
+        group->gone = &ret->gone;
+    }
 }
 
-err_t storage_groups(struct storage *store,
-                     err_t (*each)(void *user, const struct storage_group *group, struct err *e),
-                     void *user, struct err *e)
+err_t store_each_region(struct storage *store,
+                        err_t (*each)(void *user, struct storage *store, uint64_t id,
+                                      struct err *e),
+                        void *user, struct err *e)
 {
-    struct buf ids = { 0 }, scratch = { 0 };
+    struct buf ids = { 0 };
     uint64_t id, before = 0;
     err_t rc = all_ids(store, &ids);
     if (rc != ERR_OK)
@@ -230,10 +229,37 @@ err_t storage_groups(struct storage *store,
     for (size_t at = 0; at < ids.len && rc == ERR_OK; at += sizeof id, before = id) {
         memcpy(&id, ids.data + at, sizeof id);
         if (at == 0 || id != before)
-            rc = give_group(store, id, &scratch, each, user, e);
+            rc = each(user, store, id, e);
     }
     buf_free(&ids);
-    buf_free(&scratch);
+    return rc;
+}
+
+struct giving {
+    err_t (*each)(void *user, const struct storage_group *group, struct err *e);
+    void *user;
+    struct buf meta;
+};
+
+static err_t give_group(void *user, struct storage *store, uint64_t id, struct err *e)
+{
+    struct giving *giving = user;
+    struct store_shown shown;
+    err_t rc = read_meta(store, id, &giving->meta, e);
+    if (rc != ERR_OK)
+        return rc;
+    store_group(store, id, &shown);
+    shown.group.meta = buf_bytes(&giving->meta);
+    return giving->each(giving->user, &shown.group, e);
+}
+
+err_t storage_groups(struct storage *store,
+                     err_t (*each)(void *user, const struct storage_group *group, struct err *e),
+                     void *user, struct err *e)
+{
+    struct giving giving = { .each = each, .user = user };
+    err_t rc = store_each_region(store, give_group, &giving, e);
+    buf_free(&giving.meta);
     return rc;
 }
 

@@ -2,9 +2,8 @@
  * store_records.c (log), store_entries.c (reading it back), store_tend.c (freeing it), store_apply.c (state),
  * store_write.c (blocking writes), store_read.c (reads, facts).
  *
- * Who may touch what:   log side    one thread at a time, inside stage `log`:   wal, ledger, batch, watermark; the
- * ledger
- *                                   under its lock too, so that others can look
+ * Who may touch what:   log side    one thread at a time, inside stage `log`:   wal, ledger, batch, watermark;
+ *                                   the ledger under its lock too, so that others can look
  *                       apply side  inside stage `applying`, in log order:      apply, engine writes
  *                       the rest    any thread
  * Order of locks: ledger_lock before progress's own. */
@@ -118,6 +117,21 @@ MUST_USE err_t store_boot(struct storage *store, struct err *e);
 MUST_USE err_t store_write_batch(struct storage *store, struct wal_batch *batch, struct err *e);
 MUST_USE err_t store_sync(struct storage *store, struct storage_records *records, struct err *e);
 uint64_t store_histogram_quantile(const struct store_histogram *histogram, unsigned percent);
+
+/* store_entries.c: while nothing is written */
+
+struct store_shown {
+    struct storage_group group; /* points to the others, and into the ledger */
+    struct storage_snap snap;
+    struct storage_gone gone;
+};
+/* A region as log and engine have it, without its meta. */
+void store_group(struct storage *store, uint64_t id, struct store_shown *ret);
+/* Calls `each` for every region that log or engine know, in the order of ids; an error ends it. */
+MUST_USE err_t store_each_region(struct storage *store,
+                                 err_t (*each)(void *user, struct storage *store, uint64_t id,
+                                               struct err *e),
+                                 void *user, struct err *e);
 
 /* store_tend.c: inside stage `log` */
 MUST_USE err_t store_tend_log(struct storage *store, struct err *e);

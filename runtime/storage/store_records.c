@@ -1,8 +1,7 @@
 /* Records on their way into the log: a turn's batch is built on the loop, written and synced in the LOG lane.
  *
  *   batch    | APPEND(7, hs, 41..43) | APPEND(12, hs) | LOCAL(HLC) |      bytes, as they will lie in the log
- *   notes      7: 41..43, at byte 24   12: hs           HLC               what the ledger learns when they are
- *   durable */
+ *   notes      7: 41..43, at byte 24   12: hs           HLC        what the ledger learns when they are durable */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -324,7 +323,7 @@ err_t store_sync(struct storage *store, struct storage_records *records, struct 
     for (uint32_t i = 0; i < records->count && rc == ERR_OK; i++)
         rc = enter_note(store, records, &records->notes[i]);
     env_lock_leave(store->ledger_lock);
-    assert(rc == ERR_OK || rc == ERR_NOMEM); /* they follow: see log.h */
+    assert(rc == ERR_OK || rc == ERR_NOMEM); /* they follow, and terms grow: see log.h */
     if (rc != ERR_OK)
         return store_latch(store, err_set(e, rc, "no memory for what is in the log"), e);
     /* Where nobody calls storage_tend() the writers do its work. */

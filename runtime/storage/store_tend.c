@@ -84,7 +84,9 @@ err_t store_tend_log(struct storage *store, struct err *e)
     rc = progress_refresh(store->progress, STORE_REFRESH_MAX, e);
     if (rc != ERR_OK)
         return store_latch(store, rc, e);
-    while (rc == ERR_OK && oldest_spent(store))
+    /* What is written again may begin new segments; those are for the next time, or it would never end. */
+    uint64_t newest = wal_segment(store->wal);
+    while (rc == ERR_OK && wal_oldest(store->wal) < newest && oldest_spent(store))
         rc = free_oldest(store, e);
     return rc == ERR_DISK_FULL && !wal_broken(store->wal) ? ERR_OK
                                                           : rc; /* later, when there is room */

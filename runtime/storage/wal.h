@@ -63,10 +63,10 @@ bool wal_broken(const struct wal *wal);
 /* Where the last batch begins, in the segment that is being written. */
 uint64_t wal_offset(const struct wal *wal);
 
-/* Reads batches of live segments, from any thread, beside the writer; one thread a cursor. Begin with { .wal, .ahead
- * } and the rest zero: `ahead` bytes are read at once where batches lie close together. While it stands on a
- * segment, that one is not given up. ERR_NOT_FOUND: the segment was; ERR_DATA_LOSS: there is no batch any more.
- * `batch` is valid until the next read. */
+/* Reads batches of live segments, from any thread, beside the writer; one thread a cursor. Begin with { .wal,
+ * .ahead } and the rest zero: `ahead` bytes are read at once where batches lie close together. While it
+ * stands on a segment, that one is not given up. ERR_NOT_FOUND: the segment was; ERR_DATA_LOSS: there is no
+ * batch any more. `batch` is valid until the next read. */
 struct wal_cursor {
     struct wal *wal;
     size_t ahead;
@@ -90,8 +90,8 @@ uint64_t wal_segment(const struct wal *wal); /* being written */
 uint64_t wal_oldest(const struct wal *wal);
 size_t wal_spares(struct wal *wal);
 
-/* Gives up the oldest segment, which must not be the one being written, after the readers on it have left. Durable
- * when it returns. */
+/* Gives up the oldest segment, which must not be the one being written, after the readers on it have left.
+ * Durable when it returns. */
 MUST_USE err_t wal_free_oldest(struct wal *wal, struct err *e);
 /* Makes one spare segment if fewer than `spares` wait; `*more`: another call would make one more.
  * ERR_DISK_FULL: nothing has changed. */

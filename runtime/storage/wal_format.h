@@ -10,8 +10,7 @@
  *               term u64, length u32, type u8, 0 u8, 0 u16, length bytes          hard state and entries: one record
  *   CUT       region u64, index u64, term u64                                     the log begins behind index
  *   SNAP      region u64, index u64, term u64, length u32, conf, length u32, files
- *   GONE      region u64, peer u64, conf_ver u64, version u64                     nothing before it counts for this
- *   region
+ *   GONE      region u64, peer u64, conf_ver u64, version u64            what came before of this region is void
  *   AGAIN     of GONE, of SNAP: the newest one of its region, written again before its segment went; forgets nothing
  *   LOCAL     kind u32, 0 u32, the rest is its bytes
  *
