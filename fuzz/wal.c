@@ -3,16 +3,17 @@
  *   0  headers and records, straight from the input
  *   1  a log whose segment holds the input as it is, opened
  *   2  a log of batches with right checksums, whose records are the input: "a later version, or our own bug"
- *   3  a whole store with such batches behind its own, opened
+ *   3  a whole store with such batches behind its own, opened alone
+ *   4  the same, opened for consensus
  *
  * Opening answers a code and a text, never an assert; a log that opened can be written and
- * opened again, and a store that opened answers reads. */
+ * opened again, and a store that opened answers reads, tells its regions and reads their entries back. */
 #include "base/crc32c.h"
 #include "fuzz.h"
 #include "sim_world/disk.h"
 #include "sim_world/world.h"
 #include "storage/engine_mem.h"
-#include "storage/store.h"
+#include "storage/log.h"
 #include "wal.h"
 
 enum { SEGMENT = 64 << 10, INCARNATION = 0x1234, RECORDS_MAX = 16 << 10 };
@@ -175,6 +176,54 @@ static err_t any_row(void *user, struct bytes key, uint64_t version, struct byte
     return ERR_OK;
 }
 
+struct used {
+    struct storage *store;
+    uint64_t region, regions;
+    raft_index last;
+};
+
+/* What a store tells of a region it has. */
+static err_t use_group(void *user, const struct storage_group *group, struct err *e)
+{
+    struct used *used = user;
+    struct buf bytes = { 0 };
+    struct raft_ent ents[16];
+    uint32_t n = 0;
+    FUZZ_CHECK(used->regions++ == 0 || group->region > used->region);
+    FUZZ_CHECK(group->base <= group->last);
+    FUZZ_CHECK(group->gone != NULL || group->applied <= group->last);
+    FUZZ_CHECK(group->nruns == 0 ? group->base == group->last
+                                 : group->runs[group->nruns - 1].last == group->last);
+    raft_index before = group->base;
+    for (uint32_t i = 0; i < group->nruns; before = group->runs[i++].last)
+        FUZZ_CHECK(group->runs[i].last > before);
+    for (raft_index lo = group->base + 1; lo <= group->last; lo += n) {
+        buf_clear(&bytes);
+        FUZZ_CHECK(storage_entries(used->store, group->region, lo, group->last + 1, 4096, 16,
+                                   &bytes, ents, &n, e) == ERR_OK);
+        FUZZ_CHECK(n > 0 && ents[0].index == lo);
+    }
+    used->region = group->region;
+    used->last = group->last;
+    buf_free(&bytes);
+    return ERR_OK;
+}
+
+static void use_regions(struct storage *store)
+{
+    struct err e = { 0 };
+    struct used used = { .store = store };
+    FUZZ_CHECK(storage_groups(store, use_group, &used, &e) == ERR_OK);
+    struct storage_records *records = storage_records_new(store);
+    struct raft_hs hs = { .term = UINT64_MAX, .vote = 1 };
+    struct raft_ent ent = { .term = UINT64_MAX, .index = used.last + 1 };
+    bool room = used.regions > 0 && used.last < UINT64_MAX - 1;
+    FUZZ_CHECK(storage_records_append(records, used.region, hs, &ent, room) == ERR_OK);
+    FUZZ_CHECK(storage_sync(store, records, &e) == ERR_OK);
+    FUZZ_CHECK(storage_tend(store, &e) == ERR_OK);
+    storage_records_free(records);
+}
+
 static void use_store(struct storage *store)
 {
     struct err e = { 0 };
@@ -190,7 +239,7 @@ static void use_store(struct storage *store)
     buf_free(&got);
 }
 
-static void fuzz_store(struct bytes in)
+static void fuzz_store(struct bytes in, bool alone)
 {
     struct err e = { 0 };
     struct storage_config store_config = { .path = "/store",
@@ -198,7 +247,7 @@ static void fuzz_store(struct bytes in)
                                            .engine_config = { .memtable_bytes = 16 << 10 },
                                            .segment_bytes = SEGMENT,
                                            .spare_segments = 1,
-                                           .alone = true };
+                                           .alone = alone };
     struct storage_ident ident = { .cluster_id = { 1 }, .store_id = 7, .incarnation = INCARNATION };
     const char *path = "/store/wal/0000000000000001.seg";
     struct sim_disk *disk = sim_disk_new(1);
@@ -210,7 +259,10 @@ static void fuzz_store(struct bytes in)
     err_t rc = storage_open(sim_world_env(world), &store_config, &store, &e);
     FUZZ_CHECK((rc == ERR_OK) == (store != NULL) && (rc == ERR_OK || e.msg[0] != '\0'));
     if (rc == ERR_OK) {
-        use_store(store);
+        if (alone)
+            use_store(store);
+        else
+            use_regions(store);
         storage_abandon(store);
     }
     sim_world_close(world);
@@ -222,7 +274,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len == 0)
         return 0;
     struct bytes in = { data + 1, len - 1 };
-    switch (data[0] % 4) {
+    switch (data[0] % 5) {
     case 0:
         fuzz_formats(in);
         break;
@@ -233,7 +285,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         fuzz_log(in, true);
         break;
     case 3:
-        fuzz_store(in);
+        fuzz_store(in, true);
+        break;
+    case 4:
+        fuzz_store(in, false);
         break;
     }
     return 0;

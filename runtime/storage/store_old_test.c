@@ -1,11 +1,10 @@
 /* What the first format has left: a directory that was written before there were regions, byte for byte.
  *
- *   log      put a = 1 | cas c: x | cas c: y, cas c: z, namespace 2, TSO, HLC | put b = 2 | CUT(4) and what goes
- *   with it
+ *   log      put a = 1 | cas c: x | cas c: y, cas c: z, namespace 2, TSO, HLC | put b = 2 | CUT(4) and more
  *   engine   the first two are durable
  *
- * The last batch is one that the old store wrote when it freed a segment; without it the engine is brought forward,
- * with it (it must not have been written yet) entries are missing. */
+ * The last batch is one that the old store wrote when it freed a segment; without it the engine is brought
+ * forward, with it (it must not have been written yet) entries are missing. */
 #include "rig.h"
 
 #include "store_int.h"

@@ -1,8 +1,9 @@
 /* Many regions in one log, against a model that remembers what was promised.
  *
- * A run is drawn from a seed: batches of hard states and entries (also such that replace a tail), of snapshots and
- * farewells, applies, releases, freed segments, crashes. After every start a region has in its log what was synced,
- * entry for entry, or that and all of the one batch that was under way; and nothing that was replaced. */
+ * A run is drawn from a seed: batches of hard states and entries (also such that replace a tail), of
+ * snapshots and farewells, applies, releases, freed segments, crashes. After every start a region has in its
+ * log what was synced, entry for entry, or that and all of the one batch that was under way; and nothing that
+ * was replaced. */
 #include "rig.h"
 
 #include "base/prng.h"
@@ -42,6 +43,7 @@ struct run {
     struct buf data[16];
     unsigned used;
     uint32_t seeds;
+    unsigned quiet; /* regions, as a mask: nobody writes to them for a while */
     uint64_t reads, freed, replaced;
 };
 
@@ -119,7 +121,11 @@ static raft_term run_term(const struct storage_group *group, raft_index index, b
 static bool same_runs(const struct storage_group *have, const struct group *want)
 {
     struct buf data = { 0 };
-    bool same = have->nruns == 0 || have->runs[have->nruns - 1].last == have->last;
+    bool same = have->nruns == 0 ? have->base == have->last
+                                 : have->runs[have->nruns - 1].last == have->last;
+    raft_index before = have->base;
+    for (uint32_t i = 0; i < have->nruns; before = have->runs[i++].last)
+        same = same && have->runs[i].last > before;
     for (raft_index i = have->base + 1; i <= have->last && same; i++) {
         struct raft_ent ent;
         bool conf = false;
@@ -388,6 +394,8 @@ static err_t step_log(struct run *run, struct err *e)
     run->maybe = run->sure;
     for (uint64_t n = 1 + below(run, REGIONS); n > 0; n--) {
         unsigned g = (unsigned)below(run, REGIONS);
+        if (run->quiet >> g & 1)
+            continue;
         struct group *group = &run->maybe.groups[g];
         if (group->hs.term == 0 || chance(run, 1, 5)) {
             group->hs.term++;
@@ -477,6 +485,8 @@ static err_t step_tend(struct run *run, struct err *e)
 static err_t step(struct run *run, struct err *e)
 {
     uint64_t what = below(run, 20);
+    if (chance(run, 1, 60))
+        run->quiet = chance(run, 1, 3) ? 0 : (unsigned)below(run, 1 << REGIONS);
     if (what < 11)
         return step_log(run, e);
     if (what < 15)

@@ -220,4 +220,169 @@ TEST(groups_larger_than_an_entry_are_cut)
     bench_free(&bench);
 }
 
+/* The halves on their threads: one syncs records of some regions, one applies, one reads entries back, one
+ * tends and frees what is durable. */
+enum { LANES_REGIONS = 6, LANES_TURNS = 1500 };
+
+struct lanes {
+    struct bench *bench;
+    _Atomic raft_index synced[LANES_REGIONS], applied[LANES_REGIONS];
+    _Atomic bool done;
+    _Atomic uint64_t reads;
+};
+
+static struct raft_ent lanes_entry(unsigned region, raft_index index, char out[400])
+{
+    size_t len = 20 + index % 300;
+    memset(out, (int)('a' + region), len);
+    snprintf(out, 20, "%llu", (unsigned long long)index);
+    return (struct raft_ent){ .term = 1,
+                              .index = index,
+                              .len = (uint32_t)len,
+                              .type = RAFT_ENT_CONF, /* moves the index, and nothing else */
+                              .data = out };
+}
+
+static void *lanes_sync(void *arg)
+{
+    struct lanes *lanes = arg;
+    struct storage *store = lanes->bench->store;
+    struct storage_records *records = storage_records_new(store);
+    struct err e = { 0 };
+    for (unsigned turn = 0; turn < LANES_TURNS; turn++) {
+        storage_records_reset(records);
+        for (unsigned r = turn % 2; r < LANES_REGIONS; r += 2) {
+            char data[400];
+            raft_index last = atomic_load(&lanes->synced[r]);
+            struct raft_ent ent = lanes_entry(r, last + 1, data);
+            struct raft_hs hs = { .term = 1, .vote = 1, .commit = last };
+            if (storage_records_append(records, r + 1, hs, &ent, 1) != ERR_OK)
+                abort();
+        }
+        if (storage_sync(store, records, &e) != ERR_OK)
+            abort();
+        for (unsigned r = turn % 2; r < LANES_REGIONS; r += 2)
+            atomic_fetch_add(&lanes->synced[r], 1);
+    }
+    storage_records_free(records);
+    atomic_store(&lanes->done, true);
+    return NULL;
+}
+
+static void *lanes_apply(void *arg)
+{
+    struct lanes *lanes = arg;
+    struct storage *store = lanes->bench->store;
+    struct storage_apply *apply = storage_apply_new(store);
+    struct err e = { 0 };
+    for (bool done = false; !done;) {
+        raft_index to[LANES_REGIONS];
+        done = atomic_load(&lanes->done);
+        storage_apply_reset(apply);
+        for (unsigned r = 0; r < LANES_REGIONS; r++) {
+            raft_index at = atomic_load(&lanes->applied[r]);
+            to[r] = atomic_load(&lanes->synced[r]);
+            while (at < to[r]) {
+                char data[400];
+                uint32_t slot;
+                struct raft_ent ent = lanes_entry(r, ++at, data);
+                if (storage_apply_entry(apply, r + 1, &ent, 1, &slot) != ERR_OK)
+                    abort();
+            }
+        }
+        if (storage_apply_run(store, apply, &e) != ERR_OK)
+            abort();
+        for (unsigned r = 0; r < LANES_REGIONS; r++)
+            atomic_store(&lanes->applied[r], to[r]);
+    }
+    storage_apply_free(apply);
+    return NULL;
+}
+
+/* What is not there any more was released. */
+static void lanes_read_one(struct lanes *lanes, unsigned r, raft_index lo, struct buf *bytes)
+{
+    struct storage *store = lanes->bench->store;
+    struct raft_ent ents[32];
+    struct err e = { 0 };
+    uint32_t n = 0;
+    buf_clear(bytes);
+    err_t rc = storage_entries(store, r + 1, lo, lo + 32, 1 << 20, 32, bytes, ents, &n, &e);
+    if (rc == ERR_NOT_FOUND && lo <= storage_durable(store, r + 1))
+        return;
+    if (rc != ERR_OK || n == 0)
+        abort();
+    for (uint32_t i = 0; i < n; i++) {
+        char data[400];
+        struct raft_ent want = lanes_entry(r, lo + i, data);
+        if (ents[i].index != lo + i || ents[i].term != 1 ||
+            !bytes_equal(bytes_from(ents[i].data, ents[i].len), bytes_from(want.data, want.len)))
+            abort();
+    }
+    atomic_fetch_add(&lanes->reads, n);
+}
+
+static void *lanes_read(void *arg)
+{
+    struct lanes *lanes = arg;
+    struct buf bytes = { 0 };
+    for (uint64_t i = 1; !atomic_load(&lanes->done); i++) {
+        unsigned r = (unsigned)(i % LANES_REGIONS);
+        raft_index last = atomic_load(&lanes->synced[r]);
+        if (last > 0)
+            lanes_read_one(lanes, r, 1 + i * 2654435761u % last, &bytes);
+    }
+    buf_free(&bytes);
+    return NULL;
+}
+
+static void *lanes_tend(void *arg)
+{
+    struct lanes *lanes = arg;
+    struct storage *store = lanes->bench->store;
+    struct err e = { 0 };
+    while (!atomic_load(&lanes->done)) {
+        uint64_t holder;
+        if (storage_tend(store, &e) != ERR_OK || storage_prepare(store, &e) != ERR_OK)
+            abort();
+        for (unsigned r = 0; r < LANES_REGIONS; r++)
+            storage_release(store, r + 1, storage_durable(store, r + 1), 1);
+        (void)storage_log_is_long(store, &holder);
+    }
+    return NULL;
+}
+
+TEST(readers_find_entries_beside_writers_and_freed_segments)
+{
+    struct bench bench = bench_new();
+    struct err e = { 0 };
+    storage_close(bench.store);
+    bench.config.alone = false;
+    bench.config.segment_bytes = 64 << 10;
+    bench.config.engine_config.memtable_bytes = 8 << 10;
+    bench_open(&bench);
+    struct lanes *lanes = calloc(1, sizeof *lanes);
+    lanes->bench = &bench;
+    static void *(*const runs[])(void *) = { lanes_sync, lanes_apply, lanes_read, lanes_read,
+                                             lanes_tend };
+    pthread_t threads[5];
+    for (unsigned i = 0; i < 5; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, runs[i], lanes), 0);
+    for (unsigned i = 0; i < 5; i++)
+        pthread_join(threads[i], NULL);
+    print_message("%d entries read back, segments %d to %d\n", (int)lanes->reads,
+                  (int)wal_oldest(bench.store->wal), (int)wal_segment(bench.store->wal));
+    CHECK(lanes->reads > 0);
+    CHECK_OK(engine_mem.force(bench.store->engine, &e), e);
+    CHECK_OK(storage_tend(bench.store, &e), e);
+    for (unsigned r = 0; r < LANES_REGIONS; r++) {
+        CHECK_EQ(storage_durable(bench.store, r + 1), LANES_TURNS / 2);
+        storage_release(bench.store, r + 1, LANES_TURNS / 2, 1);
+    }
+    CHECK_OK(storage_tend(bench.store, &e), e);
+    CHECK(wal_oldest(bench.store->wal) > 5);
+    free(lanes);
+    bench_free(&bench);
+}
+
 TEST_MAIN()
