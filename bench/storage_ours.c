@@ -1,4 +1,4 @@
-/* Side A: the storage library. A batch is a turn of the halves that a node uses (append and sync, then apply), on one
+/* Side A: the storage library. A batch is an entry through the halves that a node uses (sync, then apply), on one
  * thread or, with lanes, on two, so that one turn is applied while the next is synced; single operations are the
  * blocking calls. */
 #include "storage_bench.h"
@@ -11,11 +11,10 @@
 #include <time.h>
 
 #include "base/err.h"
-#include "base/pb.h"
 #include "storage/state.h"
 #include "uv/world.h"
 
-enum { NAMESPACE = 1, BODY_MAX = BENCH_KEY + BENCH_VALUE + 32 };
+enum { NAMESPACE = 1, REGION = 1, BODY_MAX = BENCH_KEY + BENCH_VALUE + 32 };
 
 struct ours {
     const struct bench_case *what;
@@ -42,16 +41,35 @@ static void *tend(void *argument)
 
 /* ---- Requests, as a client would send them ----------------------------------------------------------------------- */
 
+static uint8_t *put_varint(uint8_t *to, uint64_t n)
+{
+    for (; n >= 0x80; n >>= 7)
+        *to++ = (uint8_t)(n | 0x80);
+    *to++ = (uint8_t)n;
+    return to;
+}
+
+static uint8_t *put_bytes(uint8_t *to, uint8_t field, const uint8_t *from, size_t len)
+{
+    *to++ = (uint8_t)(field << 3 | 2);
+    to = put_varint(to, len);
+    memcpy(to, from, len);
+    return to + len;
+}
+
 /* A RawPutRequest or CasRequest. */
 static size_t encode(const struct bench_case *what, const uint8_t *key, uint64_t expected,
                      const uint8_t *value, uint8_t out[BODY_MAX])
 {
-    bool cas = what->op == BENCH_CAS;
     uint8_t *to = out;
-    pb_put_u64(&to, 2, NAMESPACE);
-    pb_put_bytes(&to, 3, bytes_from(key, BENCH_KEY));
-    pb_put_u64(&to, 4, cas ? expected : 0);
-    pb_put_bytes(&to, cas ? 5 : 4, bytes_from(value, BENCH_VALUE));
+    *to++ = 2 << 3;
+    to = put_varint(to, NAMESPACE);
+    to = put_bytes(to, 3, key, BENCH_KEY);
+    if (what->op == BENCH_CAS) {
+        *to++ = 4 << 3;
+        to = put_varint(to, expected);
+    }
+    to = put_bytes(to, what->op == BENCH_CAS ? 5 : 4, value, BENCH_VALUE);
     return (size_t)(to - out);
 }
 
@@ -66,49 +84,54 @@ struct turn {
     uint64_t begun;
 };
 
+/* A request is decoded, as a node does with what it takes in, and its bytes become the entry's. */
 static err_t fill(struct ours *ours, struct turn *turn, uint32_t first, uint32_t count,
                   uint64_t *random)
 {
-    storage_records_reset(turn->records);
-    storage_apply_reset(turn->apply);
-    buf_clear(&turn->entry);
     turn->begun = bench_now();
-    err_t rc = storage_entry_begin(&turn->entry, bench_now() << 16, 1);
+    turn->count = count;
+    buf_clear(&turn->entry);
+    err_t rc = storage_entry_begin(&turn->entry, turn->begun << 16, 1);
     for (uint32_t i = 0; i < count && rc == ERR_OK; i++) {
         uint8_t key[BENCH_KEY], value[BENCH_VALUE], body[BODY_MAX];
         uint32_t number = (first + i) % BENCH_KEYS;
+        struct command command;
+        enum command_kind kind = ours->what->op == BENCH_CAS ? COMMAND_CAS : COMMAND_RAW_PUT;
         bench_key(number, key);
         bench_value(random, value);
         size_t len = encode(ours->what, key, ours->versions[number]++, value, body);
-        rc = storage_entry_add(&turn->entry,
-                               ours->what->op == BENCH_CAS ? COMMAND_CAS : COMMAND_RAW_PUT,
-                               bytes_from(body, len));
+        rc = command_decode(kind, bytes_from(body, len), &command, NULL);
+        if (rc == ERR_OK)
+            rc = storage_entry_add(&turn->entry, kind, bytes_from(body, len));
     }
-    storage_entry_end(&turn->entry, (uint16_t)count);
-    turn->count = count;
-    turn->ent = (struct raft_ent){
-        .term = 1, .index = ++ours->last, .len = (uint32_t)turn->entry.len, .data = turn->entry.data
-    };
+    if (rc == ERR_OK)
+        storage_entry_end(&turn->entry, (uint16_t)count);
     return rc;
 }
 
 static err_t log_turn(struct ours *ours, struct turn *turn, struct err *e)
 {
-    struct raft_hs hs = { .term = 1, .vote = 1, .commit = turn->ent.index - 1 };
-    err_t rc = storage_records_append(turn->records, 1, hs, &turn->ent, 1);
+    raft_index index = ++ours->last;
+    struct raft_hs hs = { .term = 1, .vote = 1, .commit = index - 1 };
+    turn->ent = (struct raft_ent){
+        .term = 1, .index = index, .len = (uint32_t)turn->entry.len, .data = turn->entry.data
+    };
+    storage_records_reset(turn->records);
+    err_t rc = storage_records_append(turn->records, REGION, hs, &turn->ent, 1);
     return rc == ERR_OK ? storage_sync(ours->store, turn->records, e) : rc;
 }
 
 static err_t apply_turn(struct ours *ours, struct turn *turn, struct err *e)
 {
-    uint32_t slot = 0;
-    err_t rc = storage_apply_entry(turn->apply, 1, &turn->ent, 1, &slot);
+    uint32_t slot;
+    storage_apply_reset(turn->apply);
+    err_t rc = storage_apply_entry(turn->apply, REGION, &turn->ent, 1, &slot);
     if (rc == ERR_OK)
         rc = storage_apply_run(ours->store, turn->apply, e);
     for (uint32_t i = 0; rc == ERR_OK && i < turn->count; i++) {
-        err_t result = storage_apply_result(turn->apply, slot, i, NULL)->rc;
-        if (result != ERR_OK)
-            rc = err_set(e, ERR_INTERNAL, "an operation answered %s", err_name(result));
+        err_t outcome = storage_apply_result(turn->apply, slot, i, NULL)->rc;
+        if (outcome != ERR_OK)
+            rc = err_set(e, ERR_INTERNAL, "an operation answered %s", err_name(outcome));
     }
     return rc;
 }
