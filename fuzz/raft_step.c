@@ -208,6 +208,12 @@ static void operate(struct world *w, struct input *in)
         ready(w, in);
         answer(w, draw(in) % 4);
         break;
+    case 12:
+        if (what & 16)
+            (void)!raft_sleep(w->r);
+        else
+            raft_wake(w->r, what & 32);
+        break;
     default:
         step_any(w, in);
     }

@@ -60,7 +60,7 @@ try() {
     timeout "$seconds" "$dir/raft_sim" --seed 1 --seeds 100000 --events 20000 --first >"$dir/sim.log" 2>&1
     code=$?
     if [ $code -eq 1 ] || [ $code -ge 128 ]; then # failed, or died
-        sim=$(grep -m1 -oE '\((I[0-9]+[^)]*)\)|Assertion|broke|does not open' "$dir/sim.log" | tr -d '()' | head -1)
+        sim=$(grep -m1 -oE '\(([ID][0-9]+[^)]*)\)|Assertion|broke|does not open' "$dir/sim.log" | tr -d '()' | head -1)
         sim=${sim:-crash}
     fi
     if [ "$scripts" != - ] && [ "$scripts" -gt 0 ]; then died=yes; fi

@@ -1,5 +1,6 @@
 /* Invariants of one group (raft.md section 5): I13 marks, I14 progress, I15 configuration. What takes several nodes to
- * see (one leader per term, equal logs) is the simulator's. */
+ * see (one leader per term, equal logs) is the simulator's. They stay on in release: 7 % of a core that does nothing
+ * but consensus. */
 #include "raft_int.h"
 
 #include <assert.h>
@@ -10,7 +11,8 @@ static void check_marks(const struct raft *r)
     raft_index last = raft_log_last(l);
     assert(l->applied <= l->applying && l->applying <= l->commit && l->commit <= last);
     assert(l->base <= l->stable && l->stable <= l->staged && l->staged <= last);
-    for (uint32_t i = 1; i < l->nruns; i++) {
+    for (uint32_t i = l->nruns > 2 ? l->nruns - 2 : 1; i < l->nruns;
+         i++) { /* they change at the end alone */
         assert(l->runs[i].last > l->runs[i - 1].last);
         assert(l->runs[i].term >= l->runs[i - 1].term);
     }
@@ -35,6 +37,9 @@ static void check_roles(const struct raft *r)
     assert(r->role != RAFT_LEADER || r->lead == r->cfg.id);
     assert(r->role != RAFT_CANDIDATE || r->vote == r->cfg.id);
     assert(r->transferee == RAFT_NONE || r->role == RAFT_LEADER);
+    assert(!r->asleep || r->role == RAFT_LEADER ||
+           (r->role == RAFT_FOLLOWER && r->lead != RAFT_NONE));
+    assert(!r->asleep || r->lease_until == 0);
     assert(r->lease_until == 0 || (r->role == RAFT_LEADER && r->transferee == RAFT_NONE));
 }
 

@@ -131,14 +131,17 @@ err_t raft_follower_step(struct raft *r, const struct raft_msg *m)
     case RAFT_MSG_APP:
     case RAFT_MSG_HEARTBEAT:
     case RAFT_MSG_SNAP:
+    case RAFT_MSG_SLEEP:
         r->election_elapsed = 0;
         r->lead = m->from;
         if (m->type == RAFT_MSG_APP)
             raft_follower_append(r, m);
         else if (m->type == RAFT_MSG_HEARTBEAT)
             raft_follower_heartbeat(r, m);
-        else
+        else if (m->type == RAFT_MSG_SNAP)
             raft_follower_snapshot(r, m);
+        else
+            raft_sleep_told(r, m);
         return ERR_OK;
     case RAFT_MSG_TRANSFER:
     case RAFT_MSG_READ: {

@@ -77,8 +77,8 @@ static bool newer_term(struct raft *r, const struct raft_msg *m)
         return false;
     if (m->type == RAFT_MSG_PREVOTE || (m->type == RAFT_MSG_PREVOTE_RESP && !m->reject))
         return true; /* its term is not there yet */
-    bool leads =
-        m->type == RAFT_MSG_APP || m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_SNAP;
+    bool leads = m->type == RAFT_MSG_APP || m->type == RAFT_MSG_HEARTBEAT ||
+                 m->type == RAFT_MSG_SNAP || m->type == RAFT_MSG_SLEEP;
     raft_role_follower(r, m->term, leads ? m->from : RAFT_NONE);
     return true;
 }
@@ -113,7 +113,7 @@ static void snapshot_stable(struct raft *r, raft_index index)
 /* A message of a lower term. */
 static void older_term(struct raft *r, const struct raft_msg *m)
 {
-    if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_APP) {
+    if (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_APP || m->type == RAFT_MSG_SLEEP) {
         /* A leader that was left behind learns our term from the answer and steps down (paper, 5.1). It may have
          * no other way to: with leases and pre-votes nobody's vote request reaches it, and who follows it need not be
          * anybody that campaigns. */
@@ -197,8 +197,10 @@ err_t raft_step(struct raft *r, const struct raft_msg *m)
     if (m->type == RAFT_MSG_PROP)
         return step_proposal(r, m);
     err_t rc = raft_reserve(r, runs_of(m));
-    if (rc == ERR_OK)
+    if (rc == ERR_OK) {
+        raft_sleep_disturbed(r, m);
         rc = step(r, m);
+    }
     raft_check(r);
     return rc;
 }

@@ -117,6 +117,7 @@ enum raft_msg_type {
     RAFT_MSG_TIMEOUT_NOW,
     RAFT_MSG_READ,
     RAFT_MSG_READ_RESP,
+    RAFT_MSG_SLEEP,        /* `index`: the last entry, which everybody has */
     RAFT_MSG_STORE_APPEND, /* asynchronous mode: to and from the storage threads */
     RAFT_MSG_STORE_APPEND_RESP,
     RAFT_MSG_STORE_APPLY,
@@ -287,8 +288,18 @@ const struct raft_ready *raft_ready(struct raft *r);
 void raft_advance(struct raft *r);
 /* Frees what an idle group does not need. */
 void raft_trim(struct raft *r);
-/* True if nothing is under way: a leader with everybody caught up and applied, no change, transfer or read pending. */
+
+/* Hibernation (sleep.c has the picture). A sleeper needs no ticks: its deadline is UINT32_MAX, and those that pass are
+ * told when it is touched again. Any message and any request wakes it. The driver decides when a quiet group sleeps,
+ * and watches stores in its place: when one is lost, raft_wake(r, true) for every group whose leader was there. */
+/* True if nothing is under way: a leader with everybody caught up, all applied, no change, transfer or read pending. */
 bool raft_quiet(const struct raft *r);
+/* The leader sleeps, and tells the others to. ERR_FAILED_PRECONDITION: it is not quiet, or without CHECK_QUORUM. */
+MUST_USE err_t raft_sleep(struct raft *r);
+bool raft_asleep(const struct raft *r);
+/* `leader_lost`: the leader's store is known to be dead. Then a follower votes for others now, so far as it has
+ * promised nothing, and campaigns within an election timeout; without, it waits for its leader first. */
+void raft_wake(struct raft *r, bool leader_lost);
 
 enum raft_peer_state { RAFT_PROBE, RAFT_REPLICATE, RAFT_SNAPSHOT };
 struct raft_peer_status {

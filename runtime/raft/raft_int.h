@@ -77,6 +77,7 @@ struct raft {
 
     struct raft_turn *turn; /* NULL: nothing happened since raft_trim() */
     bool gather;            /* appends are due at the next Ready */
+    bool asleep;            /* time brings nothing (sleep.c) */
 
     struct raft_hs hs_given; /* as of the last Ready */
     raft_id lead_given;
@@ -158,6 +159,11 @@ void raft_leader_transfer_end(struct raft *r); /* given up, if there is one */
 void raft_leader_timeout_now(struct raft *r, raft_id to);
 void raft_leader_leave_joint(struct raft *r);
 void raft_leader_switched(struct raft *r);
+
+/* sleep.c */
+void raft_sleep_told(struct raft *r, const struct raft_msg *m); /* a follower, by its leader */
+/* Wakes a sleeper, unless the message is none that should; NULL: a request. */
+void raft_sleep_disturbed(struct raft *r, const struct raft_msg *m);
 
 /* read.c */
 void raft_read_asked(struct raft *r, raft_id from, uint64_t ctx);

@@ -545,6 +545,52 @@ TEST(a_lease_ends_with_its_configuration)
     raft_close(r);
 }
 
+TEST(a_follower_that_lacks_an_entry_does_not_sleep)
+{
+    struct raft *r = member(0, 2, 2, "12");
+    struct raft_msg sleep = { .type = RAFT_MSG_SLEEP, .from = 2, .to = 1, .term = 2, .index = 3 };
+    CHECK_EQ(sent(r, 2).type, RAFT_MSG_TYPES); /* what it has is applied */
+    step(r, sleep);
+    CHECK(!raft_asleep(r));
+    CHECK(sent(r, 2).reject);
+    sleep.index = 2;
+    step(r, sleep);
+    CHECK(raft_asleep(r));
+    CHECK_EQ(sent(r, 2).type, RAFT_MSG_TYPES);
+    raft_close(r);
+}
+
+TEST(a_leader_that_wakes_alone_steps_down_within_an_election_timeout)
+{
+    struct raft *r = leader(RAFT_CHECK_QUORUM, "12");
+    struct raft_msg ack = { .type = RAFT_MSG_APP_RESP, .to = 1, .term = 3, .index = 3 };
+    (void)sent(r, 2);
+    for (ack.from = 2; ack.from <= 3; ack.from++)
+        step(r, ack);
+    CHECK_EQ(raft_sleep(r), ERR_FAILED_PRECONDITION); /* it has not applied 3 */
+    (void)sent(r, 2);
+    CHECK(raft_quiet(r));
+    raft_tick(r, 10);
+    (void)sent(r, 2);
+    CHECK(!raft_quiet(r)); /* nobody was heard of since the quorum was checked */
+    struct raft_msg beat = { .type = RAFT_MSG_HEARTBEAT_RESP, .to = 1, .term = 3 };
+    for (beat.from = 2; beat.from <= 3; beat.from++)
+        step(r, beat);
+    CHECK_EQ(raft_sleep(r), ERR_OK);
+    CHECK_EQ(sent(r, 2).type, RAFT_MSG_SLEEP);
+    CHECK_EQ(raft_deadline(r), UINT32_MAX);
+    raft_tick(r, 1000);
+    CHECK(!raft_has_ready(r) && raft_asleep(r));
+    raft_unreachable(r, 3); /* whoever did not hear the word to sleep would wait for heartbeats */
+    CHECK(!raft_asleep(r));
+    CHECK_EQ(raft_deadline(r), 1);
+    raft_tick(r, 1);
+    CHECK_EQ(sent(r, 2).type, RAFT_MSG_HEARTBEAT);
+    raft_tick(r, 9);
+    CHECK_EQ(raft_role(r), RAFT_FOLLOWER);
+    raft_close(r);
+}
+
 TEST(a_machine_that_slept_campaigns_once_or_twice)
 {
     struct raft *r = member(0, 2, 0, "12");

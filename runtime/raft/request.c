@@ -36,6 +36,7 @@ err_t raft_propose(struct raft *r, struct raft_ent *ents, uint32_t n)
     err_t rc = raft_reserve(r, 0);
     if (rc != ERR_OK)
         return rc;
+    raft_sleep_disturbed(r, NULL);
     if (r->role == RAFT_LEADER)
         rc = raft_leader_propose(r, ents, n);
     else if (r->role == RAFT_FOLLOWER && r->lead != RAFT_NONE && !raft_flag(r, RAFT_NO_FORWARD))
@@ -74,6 +75,7 @@ err_t raft_read_index(struct raft *r, uint64_t ctx)
     err_t rc = raft_reserve(r, 0);
     if (rc != ERR_OK)
         return rc;
+    raft_sleep_disturbed(r, NULL);
     if (r->role == RAFT_LEADER)
         raft_read_asked(r, r->cfg.id, ctx);
     else
@@ -87,10 +89,12 @@ err_t raft_campaign(struct raft *r)
     if (r->why_broken != NULL)
         return ERR_DATA_LOSS;
     err_t rc = raft_reserve(r, 0);
-    if (rc == ERR_OK)
-        raft_vote_campaign(r, RAFT_CAMPAIGN, 0);
+    if (rc != ERR_OK)
+        return rc;
+    raft_sleep_disturbed(r, NULL);
+    raft_vote_campaign(r, RAFT_CAMPAIGN, 0);
     raft_check(r);
-    return rc;
+    return ERR_OK;
 }
 
 err_t raft_transfer(struct raft *r, raft_id to)
@@ -102,6 +106,7 @@ err_t raft_transfer(struct raft *r, raft_id to)
     err_t rc = raft_reserve(r, 0);
     if (rc != ERR_OK)
         return rc;
+    raft_sleep_disturbed(r, NULL);
     if (r->role == RAFT_LEADER)
         raft_leader_transfer(r, to);
     else
@@ -114,6 +119,7 @@ err_t raft_forget_leader(struct raft *r)
 {
     if (raft_flag(r, RAFT_LEASE_READ))
         return ERR_FAILED_PRECONDITION; /* granting a vote within a lease would break the lease */
+    raft_sleep_disturbed(r, NULL);
     if (r->role == RAFT_FOLLOWER)
         r->lead = RAFT_NONE;
     return ERR_OK;
@@ -122,8 +128,10 @@ err_t raft_forget_leader(struct raft *r)
 void raft_unreachable(struct raft *r, raft_id peer)
 {
     struct raft_peer *p = raft_peer_of(r, peer);
-    if (r->role == RAFT_LEADER && p != NULL && p->state == RAFT_REPLICATE)
-        raft_peer_probe(p); /* an append was probably lost: go back to one at a time */
+    if (r->role != RAFT_LEADER || p == NULL || p->state != RAFT_REPLICATE)
+        return;
+    raft_sleep_disturbed(r, NULL); /* it may be the word to sleep that was lost */
+    raft_peer_probe(p);            /* or an append: go back to one at a time */
 }
 
 void raft_snap_done(struct raft *r, raft_id peer, bool ok)

@@ -1,22 +1,6 @@
 /* Facts about a group; nothing here changes it. */
 #include "raft_int.h"
 
-bool raft_quiet(const struct raft *r)
-{
-    raft_index last = raft_log_last(&r->log);
-    if (r->role != RAFT_LEADER || r->why_broken != NULL || r->transferee != RAFT_NONE ||
-        r->nwaits > 0 || r->log.applied != last || r->log.stable != last || conf_joint(&r->conf) ||
-        raft_has_ready(r))
-        return false;
-    for (unsigned i = 0; i < r->conf.n; i++)
-        if (r->peers[i].match != last ||
-            (r->conf.id[i] != r->cfg.id && r->peers[i].state != RAFT_REPLICATE) ||
-            r->peers[i].sent_commit < (r->conf.id[i] == r->cfg.id ? 0 : last) ||
-            !r->peers[i].active)
-            return false;
-    return true;
-}
-
 void raft_status(const struct raft *r, struct raft_status *ret)
 {
     *ret = (struct raft_status){ .id = r->cfg.id,

@@ -50,6 +50,10 @@ void raft_tick(struct raft *r, uint32_t n)
         r->ticks += n - most;
         n = most;
     }
+    if (r->asleep) {
+        r->ticks += n;
+        return;
+    }
     for (; n > 0 && r->why_broken == NULL; n--) {
         r->ticks++;
         if (raft_reserve(r, 0) != ERR_OK)
@@ -69,7 +73,7 @@ static uint32_t left(uint32_t limit, uint32_t elapsed)
 
 uint32_t raft_deadline(const struct raft *r)
 {
-    if (r->why_broken != NULL)
+    if (r->why_broken != NULL || r->asleep)
         return UINT32_MAX;
     if (r->role != RAFT_LEADER)
         return raft_role_promotable(r) ? left(r->election_timeout, r->election_elapsed)

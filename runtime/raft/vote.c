@@ -173,7 +173,8 @@ void raft_vote_step(struct raft *r, const struct raft_msg *m)
     switch (m->type) {
     case RAFT_MSG_APP:
     case RAFT_MSG_HEARTBEAT:
-    case RAFT_MSG_SNAP: /* somebody else has won this term */
+    case RAFT_MSG_SNAP:
+    case RAFT_MSG_SLEEP: /* somebody else has won this term */
         raft_role_follower(r, m->term, m->from);
         (void)!raft_follower_step(r, m);
         break;

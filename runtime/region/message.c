@@ -47,6 +47,7 @@ static const uint8_t types[] = {
     [9] = RAFT_MSG_HEARTBEAT,    [10] = RAFT_MSG_HEARTBEAT_RESP,
     [11] = RAFT_MSG_TRANSFER,    [12] = RAFT_MSG_TIMEOUT_NOW,
     [13] = RAFT_MSG_READ,        [14] = RAFT_MSG_READ_RESP,
+    [15] = RAFT_MSG_SLEEP,
 };
 enum { TYPES = sizeof types / sizeof *types };
 

@@ -9,13 +9,13 @@
 
 enum { ENTS = 6, TEXT = 400, BATCH = 5, ROUNDS = 20000 }; /* BATCH * ROUNDS messages */
 
-static const uint8_t travels[] = { RAFT_MSG_PROP,         RAFT_MSG_APP,
-                                   RAFT_MSG_APP_RESP,     RAFT_MSG_VOTE,
-                                   RAFT_MSG_VOTE_RESP,    RAFT_MSG_PREVOTE,
-                                   RAFT_MSG_PREVOTE_RESP, RAFT_MSG_SNAP,
-                                   RAFT_MSG_HEARTBEAT,    RAFT_MSG_HEARTBEAT_RESP,
-                                   RAFT_MSG_TRANSFER,     RAFT_MSG_TIMEOUT_NOW,
-                                   RAFT_MSG_READ,         RAFT_MSG_READ_RESP };
+static const uint8_t travels[] = {
+    RAFT_MSG_PROP,           RAFT_MSG_APP,       RAFT_MSG_APP_RESP,
+    RAFT_MSG_VOTE,           RAFT_MSG_VOTE_RESP, RAFT_MSG_PREVOTE,
+    RAFT_MSG_PREVOTE_RESP,   RAFT_MSG_SNAP,      RAFT_MSG_HEARTBEAT,
+    RAFT_MSG_HEARTBEAT_RESP, RAFT_MSG_TRANSFER,  RAFT_MSG_TIMEOUT_NOW,
+    RAFT_MSG_READ,           RAFT_MSG_READ_RESP, RAFT_MSG_SLEEP
+};
 enum { TYPES = sizeof travels };
 
 /* ---- Messages by chance ------------------------------------------------------------------------------------- */
@@ -219,7 +219,7 @@ static bool message_sane(const Flotilla__Raft__RaftMessage *p)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (numbers[i] > INT64_MAX)
             return false;
-    if (p->region_id == 0 || p->from_peer == 0 || p->to_peer == 0 || p->type < 1 || p->type > 14)
+    if (p->region_id == 0 || p->from_peer == 0 || p->to_peer == 0 || p->type < 1 || p->type > TYPES)
         return false;
     if (p->n_entries > 0 && (p->type > 2 || p->index > INT64_MAX - p->n_entries))
         return false;
@@ -387,7 +387,7 @@ static void draw_batch(struct prng *p, struct buf *out)
         for (uint32_t i = 1; i <= 3 && !prng_chance(p, 1, 50); i++)
             pb_append_u64(&m, i, 1 + prng_below(p, 1000));
         draw_fields(p, &flotilla__raft__raft_message__descriptor, &m);
-        pb_append_u64(&m, 6, prng_chance(p, 1, 2) ? 8 : 1 + prng_below(p, 15));
+        pb_append_u64(&m, 6, prng_chance(p, 1, 2) ? 8 : 1 + prng_below(p, TYPES + 1));
         pb_append_item(out, 4, buf_bytes(&m));
     }
     draw_fields(p, &flotilla__raft__raft_batch__descriptor, out);
@@ -472,7 +472,7 @@ TEST(batch_what_nobody_may_send)
     } rows[] = {
         { 9, "", ERR_OK },
         { 0, "", ERR_CORRUPTION },                         /* no type */
-        { 15, "", ERR_CORRUPTION },                        /* a type that nobody knows */
+        { 16, "", ERR_CORRUPTION },                        /* a type that nobody knows */
         { 9, "0800", ERR_CORRUPTION },                     /* region 0 */
         { 9, "1000", ERR_CORRUPTION },                     /* from nobody */
         { 9, "1800", ERR_CORRUPTION },                     /* to nobody */

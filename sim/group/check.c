@@ -197,6 +197,20 @@ static void check_lease(struct member *m, const struct raft_status *s)
     }
 }
 
+/* Whoever sleeps has nothing left to do; a leader that does knows the same of everybody (trap D40). */
+static void check_sleep(struct member *m, const struct raft_status *s)
+{
+    struct group *g = m->g;
+    if (!raft_asleep(m->r))
+        return;
+    bool done = s->applied == s->last && s->stable == s->last && s->conf.outgoing == 0 &&
+                s->transferee == RAFT_NONE && raft_deadline(m->r) == UINT32_MAX;
+    for (unsigned i = 0; s->role == RAFT_LEADER && i < s->conf.n; i++)
+        done = done && s->peers[i].match == s->last;
+    if (!done)
+        group_fail(g, "%lu sleeps, and something is left to do (D40)", U(m->id));
+}
+
 void check_member(struct member *m)
 {
     struct group *g = m->g;
@@ -220,6 +234,7 @@ void check_member(struct member *m)
         check_matches(m, &s);
     if (m->cfg.flags & RAFT_LEASE_READ)
         check_lease(m, &s);
+    check_sleep(m, &s);
     m->seen_term = s.term;
     m->seen_role = s.role;
     group_mix(g, s.term << 32 ^ s.commit << 8 ^ (uint64_t)s.role ^ m->id << 56);

@@ -256,6 +256,8 @@ static void draw_swarm(struct group *g)
     s->compact = sometimes(p, 20);
     s->forget = sometimes(p, 3);
     s->stall = sometimes(p, 3);
+    s->sleep = sometimes(p, 100);
+    s->differ = CLOCKS_DIFFER;
     for (unsigned i = 0; i < s->members; i++)
         s->clock_rate[i] = prng_chance(p, 1, 3) ? (unsigned)prng_range(p, 1, 4) : 2;
     /* Leases rest on clocks that differ by no more than CLOCKS_DIFFER, and on checks of the quorum. */
@@ -268,21 +270,23 @@ static void draw_swarm(struct group *g)
 
 const char *const group_switches[GROUP_SWITCHES] = {
     "lose",     "duplicate", "late",    "echo",   "crash", "cut",  "isolate", "change",
-    "transfer", "read",      "compact", "forget", "stall", "hold", "skew",
+    "transfer", "read",      "compact", "forget", "stall", "hold", "sleep",   "skew",
 };
 
 static void switch_off(struct group_swarm *s, unsigned without)
 {
     unsigned *const rates[GROUP_SWITCHES] = {
-        &s->lose,    &s->duplicate, &s->late,   &s->echo,     &s->crash,
-        &s->cut,     &s->isolate,   &s->change, &s->transfer, &s->read,
-        &s->compact, &s->forget,    &s->stall,  &s->hold,     NULL,
+        &s->lose,    &s->duplicate, &s->late,     &s->echo, &s->crash,   &s->cut,
+        &s->isolate, &s->change,    &s->transfer, &s->read, &s->compact, &s->forget,
+        &s->stall,   &s->hold,      &s->sleep,    NULL,
     };
     for (unsigned i = 0; i < GROUP_SWITCHES; i++)
         if ((without >> i & 1) && rates[i] != NULL)
             *rates[i] = 0;
     for (unsigned i = 0; (without >> (GROUP_SWITCHES - 1) & 1) && i < GROUP_MEMBERS_MAX; i++)
         s->clock_rate[i] = 2;
+    if (without >> (GROUP_SWITCHES - 1) & 1)
+        s->differ = 0;
 }
 
 /* ---- Events ------------------------------------------------------------------------------------------------- */
@@ -352,6 +356,18 @@ static void change(struct member *m)
         cc.transition = RAFT_CC_AUTO;
     if (raft_propose_conf(m->r, &cc, (struct bytes){ 0 }) == ERR_OK)
         g->ret->counts.changes++;
+}
+
+/* What a store that watches others does for its sleepers (raft.h). It may be wrong, and it may not know for long. */
+static void watch(struct member *m)
+{
+    struct group *g = m->g;
+    raft_id lead = raft_lead(m->r);
+    bool lost = lead != m->id && (!g->members[lead - 1].up || g->cut[lead - 1][m->id - 1]);
+    if (!chance(g, lost ? 100 : 1))
+        return;
+    raft_wake(m->r, lost || prng_chance(&g->prng, 1, 2));
+    g->ret->counts.lost_leaders += lost;
 }
 
 static void cut_links(struct group *g)
@@ -438,6 +454,10 @@ static void nemesis(struct group *g)
         else
             ask_read(m);
     }
+    if (raft_asleep(m->r))
+        watch(m);
+    else if (chance(g, s->sleep) && raft_sleep(m->r) == ERR_OK)
+        g->ret->counts.sleeps++;
     if (chance(g, s->compact))
         member_compact(m, m->applied);
     if (chance(g, 5))

@@ -60,7 +60,9 @@ struct group_swarm {
     unsigned ready, write, apply, tick,
         propose; /* weights of ordinary events, beside DELIVER: each may be slow */
     unsigned change, transfer, read, compact, forget, stall;
-    unsigned grain; /* leases: true time moves by up to so much, in hundredths of a tick */
+    unsigned sleep;  /* quiet groups; the lower, the longer they stay awake */
+    unsigned differ; /* leases: percent between the fastest clock and the slowest */
+    unsigned grain;  /* leases: true time moves by up to so much, in hundredths of a tick */
     unsigned clock_rate[GROUP_MEMBERS_MAX]; /* ticks a member gets, relative: 1 to 4 */
 };
 
@@ -69,7 +71,7 @@ struct group_counts {
         one_way_cuts, heals, isolations, echoes, held;
     uint64_t proposals, changes, joint, transfers, reads, reads_served, leases, compactions,
         snapshots, elections;
-    uint64_t committed, stalls;
+    uint64_t committed, stalls, sleeps, lost_leaders;
 };
 
 struct group_result {
@@ -82,7 +84,7 @@ struct group_result {
 
 /* What a swarm may be without: bits over the names of group_switches. A seed draws the same swarm either way. */
 extern const char *const group_switches[];
-enum { GROUP_SWITCHES = 15 };
+enum { GROUP_SWITCHES = 16 };
 
 struct group_plan {
     uint64_t seed, events;

@@ -46,9 +46,10 @@ static void print_counts(const struct group_counts *c)
            c->crashes, c->torn, c->restarts, c->cuts, c->one_way_cuts, c->isolations, c->stalls,
            c->compactions, c->snapshots);
     printf("elections %" PRIu64 " proposals %" PRIu64 " committed %" PRIu64 " changes %" PRIu64
-           " transfers %" PRIu64 " reads %" PRIu64 " served %" PRIu64 " leases %" PRIu64 "\n",
+           " transfers %" PRIu64 " reads %" PRIu64 " served %" PRIu64 " leases %" PRIu64
+           " sleeps %" PRIu64 " lost-leaders %" PRIu64 "\n",
            c->elections, c->proposals, c->committed, c->changes, c->transfers, c->reads,
-           c->reads_served, c->leases);
+           c->reads_served, c->leases, c->sleeps, c->lost_leaders);
 }
 
 /* A fault that never happened, or NULL. */
@@ -75,6 +76,8 @@ static const char *missing(const struct group_counts *c)
         { "leases", c->leases },
         { "reads", c->reads_served },
         { "elections", c->elections },
+        { "sleeps", c->sleeps },
+        { "lost leaders", c->lost_leaders },
     };
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         if (faults[i].count == 0)

@@ -484,7 +484,7 @@ void member_create(struct group *g, raft_id id, const struct raft_conf *conf)
     struct member *m = &g->members[id - 1];
     const struct group_swarm *s = &g->swarm;
     *m = (struct member){ .g = g, .id = id };
-    m->period = 100 - CLOCKS_DIFFER / 2 + (uint32_t)prng_below(&g->prng, CLOCKS_DIFFER + 1);
+    m->period = 100 - s->differ / 2 + (uint32_t)prng_below(&g->prng, s->differ + 1);
     m->phase = prng_below(&g->prng, 100);
     m->cfg = (struct raft_cfg){ .id = id,
                                 .election_tick = s->election_tick,

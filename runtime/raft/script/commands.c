@@ -290,8 +290,9 @@ static void cmd_raft_state(struct env_nodes *env, const struct script_cmd *cmd, 
         raft_status(env->nodes[i]->r, &s);
         for (unsigned p = 0; p < s.conf.n; p++)
             voter = voter || (s.conf.id[p] == s.id && ((s.conf.voters | s.conf.outgoing) >> p & 1));
-        say(out, "%" PRIu64 ": %s (%s) Term:%" PRIu64 " Lead:%" PRIu64 "\n", s.id,
-            print_role(s.role), voter ? "Voter" : "Non-Voter", s.term, s.lead);
+        say(out, "%" PRIu64 ": %s (%s) Term:%" PRIu64 " Lead:%" PRIu64 "%s\n", s.id,
+            print_role(s.role), voter ? "Voter" : "Non-Voter", s.term, s.lead,
+            raft_asleep(env->nodes[i]->r) ? " asleep" : "");
     }
 }
 
@@ -449,6 +450,19 @@ static void cmd_tick(struct env_nodes *env, const struct script_cmd *cmd, struct
     raft_tick(first_node(env, cmd)->r, (uint32_t)script_number(cmd, "n", 1));
 }
 
+static void cmd_sleep(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
+{
+    err_t rc = raft_sleep(first_node(env, cmd)->r);
+    if (rc != ERR_OK)
+        say(out, "%s", err_name(rc));
+}
+
+static void cmd_wake(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
+{
+    (void)out;
+    raft_wake(first_node(env, cmd)->r, cmd->nargs > 1 && strcmp(cmd->args[1].key, "lost") == 0);
+}
+
 static void cmd_log_level(struct env_nodes *env, const struct script_cmd *cmd, struct buf *out)
 {
     (void)out;
@@ -494,12 +508,14 @@ static const struct {
     { "send-snapshot", cmd_send_snapshot },
     { "set-randomized-election-timeout", cmd_simple },
     { "shuffle", cmd_shuffle },
+    { "sleep", cmd_sleep },
     { "stabilize", cmd_stabilize },
     { "status", cmd_status },
     { "tick", cmd_tick },
     { "tick-election", cmd_simple },
     { "tick-heartbeat", cmd_simple },
     { "transfer-leadership", cmd_simple },
+    { "wake", cmd_wake },
     { "_breakpoint", cmd_nothing },
 };
 

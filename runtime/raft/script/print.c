@@ -22,6 +22,7 @@ static const char *const type_names[RAFT_MSG_TYPES] = {
     [RAFT_MSG_TIMEOUT_NOW] = "MsgTimeoutNow",
     [RAFT_MSG_READ] = "MsgReadIndex",
     [RAFT_MSG_READ_RESP] = "MsgReadIndexResp",
+    [RAFT_MSG_SLEEP] = "MsgSleep",
     [RAFT_MSG_STORE_APPEND] = "MsgStorageAppend",
     [RAFT_MSG_STORE_APPEND_RESP] = "MsgStorageAppendResp",
     [RAFT_MSG_STORE_APPLY] = "MsgStorageApply",
