@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The tour: a node, real data, a kill, a changed policy. Everything lives in build/demo and is made anew each time.
+# The tour: three nodes, real data, the leader killed, a changed policy. Everything lives in build/demo and is made anew each
+# time.
 #
 # The data: every stanza of this machine's package database (dpkg's status file), keyed by package. With a terminal it
-# ends in a console on the running node; without one it ends with 0.
+# ends in a console on a running node; without one it ends with 0.
 set -uo pipefail
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -20,7 +21,8 @@ show() {
     "$@" 2>&1 | sed 's/^/    /'
     return "${PIPESTATUS[0]}"
 }
-leave() { node_kill; }
+leave() { for i in "${!cluster_pids[@]}"; do cluster_kill "$i"; done; }
+at() { echo "127.0.0.1:${cluster_ports[$1]}"; } # the endpoint of one node
 trap leave EXIT
 trap 'exit 130' INT TERM
 
@@ -28,10 +30,12 @@ rm -rf "$dir"
 mkdir -p "$dir/lua"
 cp -r lua/. "$dir/lua/"
 
-step "1. A node of its own: build/demo (log: build/demo/log)"
-node_new "$dir" "policy = { lua_dir = '$dir/lua' }," || die "init failed"
-node_start || die "the node did not start"
-sed 's/^/    /' "$dir/ready"
+step "1. Three nodes on this machine, one cluster: build/demo (logs: build/demo/1.log, 2.log, 3.log)"
+cluster_new "$dir" 3 "policy = { lua_dir = '$dir/lua' }," || die "init failed"
+for i in 1 2 3; do cluster_start "$i" || die "node $i did not start"; done
+cat "$dir"/[123].ready | sed 's/^/    /'
+leader=$(cluster_leader) || die "nobody was elected"
+echo "    node $leader was elected; every write is on a majority of the disks before it is answered"
 
 step "2. Every stanza of $status, keyed by package"
 awk '
@@ -52,12 +56,18 @@ rows=$("$flotilla" kv dump | wc -l)
 [ "$rows" -ge "$(sort -u <(grep '^Package: ' "$status") | wc -l)" ] || die "$rows rows of $stanzas stanzas"
 echo "    $rows rows, digest ${before%% *}"
 
-step "4. kill -9, and start again"
-node_kill
-node_start || die "the node did not start again"
+step "4. kill -9 of the leader: the others go on, and have everything"
+cluster_kill "$leader"
+echo "    node $leader is dead"
+show "$flotilla" kv put tour/after "written after node $leader died" || die "no write without node $leader"
+next=$(cluster_leader) || die "nobody took over"
+echo "    node $next leads now"
+show "$flotilla" kv delete tour/after
 after=$("$flotilla" kv dump | sha256sum) || die "dump failed"
-[ "$before" = "$after" ] || die "the digest differs after the restart: ${after%% *}"
+[ "$before" = "$after" ] || die "the digest differs under the new leader: ${after%% *}"
 echo "    digest ${after%% *}: the same"
+cluster_start "$leader" || die "node $leader did not start again"
+echo "    node $leader is back, and catches up"
 
 step "5. Versioned keys and timestamps"
 show "$flotilla" kv cas config/leader --expect 0 anna
@@ -65,10 +75,11 @@ show "$flotilla" kv cas config/leader --expect 0 berta
 show "$flotilla" tso --count 3
 
 step "6. A policy, changed while the node runs: above which size does lua/split.lua split a region?"
-# The first of the proposals of the last plan, or why there is none.
-plan() { "$flotilla" console -o json --eval "(function(p) return p.proposals[1] or p.notes end)(plan())"; }
+# The first of the proposals of the last plan, or why there is none. Whoever leads asks the policies.
+leader=$(cluster_leader) || die "nobody leads"
+plan() { "$flotilla" console -e "$(at "$leader")" -o json --eval "(function(p) return p.proposals[1] or p.notes end)(plan())"; }
 show grep -n 'max_bytes = {' "$dir/lua/split.lua"
-echo "  what it says about this node's region:"
+echo "  what it says about this cluster's region:"
 for ((i = 0; i < 300; i++)); do
     plan | grep -q 'max_bytes' && break # the first plan comes a few seconds after the start
     sleep 0.1
@@ -76,24 +87,24 @@ done
 plan | sed 's/^/    /'
 sed -i 's/\(max_bytes = {.*default = \)[^,]*/\1256 * 1024/' "$dir/lua/split.lua"
 show grep -n 'max_bytes = {' "$dir/lua/split.lua"
-show "$flotilla" policy reload || die "reload failed"
+for i in 1 2 3; do show "$flotilla" policy reload -e "$(at $i)" || die "reload failed"; done
 for ((i = 0; i < 300; i++)); do
     plan | grep -q '"split"' && break
     sleep 0.1
 done
-echo "  and now (proposals are shown and logged; one node has nobody to carry them out):"
+echo "  and now (proposals are shown and logged; regions do not split yet):"
 plan | sed 's/^/    /'
 plan | grep -q '"split"' || die "the changed policy proposes nothing"
 
 step "7. A broken script changes nothing: the last good one keeps running"
 echo "return { api = 1, nonsense" >>"$dir/lua/split.lua"
-"$flotilla" policy reload && die "a broken script was accepted"
-show "$flotilla" policy list
+"$flotilla" policy reload -e "$(at "$leader")" && die "a broken script was accepted"
+show "$flotilla" policy list -e "$(at "$leader")"
 cp lua/split.lua "$dir/lua/split.lua"
 
 if [ -t 0 ] && [ -t 1 ]; then
-    step "8. A console on the node (:help, Ctrl-D leaves and stops it)"
-    "$flotilla" console
+    step "8. A console on the leader (:help, Ctrl-D leaves and stops the cluster)"
+    "$flotilla" console -e "$(at "$leader")"
 fi
-node_stop || die "the node did not stop cleanly"
+cluster_stop || die "a node did not stop cleanly"
 step "The tour is over. To keep a node: see the README (flotilla init, flotilla start)."

@@ -47,7 +47,7 @@ struct value *node_fact_status(struct node *n, const struct value *arguments)
     put_u64(v, "committed", s->committed);
     put_u64(v, "applied", s->applied);
     put_u64(v, "durable", s->storage.durable);
-    put_number(v, "replayed", (double)s->storage.replayed);
+    put_number(v, "replayed", (double)s->replayed);
     put_number(v, "bytes", (double)s->approx_bytes);
     put_number(v, "keys", (double)s->approx_keys);
     put_number(v, "reads_per_s", s->reads_per_s);

@@ -135,7 +135,7 @@ static void storage(const struct node *n, const struct metrics_sink *s)
     gauge(s, "flotilla_log_durable_index", "newest entry that the engine cannot lose",
           (double)v->durable);
     gauge(s, "flotilla_log_replayed_entries", "entries re-applied at the start",
-          (double)v->replayed);
+          (double)r->replayed);
     gauge(s, "flotilla_engine_bytes", "live data in the engine",
           (double)v->engine.approximate_bytes);
     gauge(s, "flotilla_engine_memtable_bytes", "not flushed yet", (double)v->engine.memtable_bytes);

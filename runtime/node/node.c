@@ -490,7 +490,7 @@ err_t node_open(const struct node_options *options, struct node **ret, enum node
     logger_info(n->log, "serving", logger_text("address", node_address(n)),
                 logger_u64("node", n->node_id),
                 logger_u64("applied", region_stats(n->regions)->applied),
-                logger_u64("replayed", region_stats(n->regions)->storage.replayed));
+                logger_u64("replayed", region_stats(n->regions)->replayed));
     *ret = n;
     return ERR_OK;
 }

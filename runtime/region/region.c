@@ -54,6 +54,8 @@ static err_t open_raft(struct region *r, const struct storage_group *group, stru
         .applied = group->applied,
         .runs = group->runs,
         .nruns = group->nruns,
+        .restarted =
+            true, /* also where the log is empty: an answer to a heartbeat leaves before its term is written */
     };
     err_t rc = raft_open(&cfg, &boot, &r->raft);
     return rc == ERR_OK ? ERR_OK
@@ -109,6 +111,7 @@ err_t region_open(struct region_store *rs, const struct storage_group *group, st
     r->hs = r->saved = group->hs;
     if (r->hs.commit < r->applied)
         r->hs.commit = r->applied;
+    rs->stats.replayed += group->last - r->applied;
     rs->stats.committed += r->hs.commit;
     rs->stats.applied += r->applied;
     r->ticked = rs->ticks;

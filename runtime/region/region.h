@@ -214,6 +214,7 @@ struct region_stats {
     uint64_t undetermined, clock_jumps;
     uint64_t messages_in, messages_out, messages_refused, batches_out;
     uint64_t elections;   /* won by this store */
+    uint64_t replayed;    /* entries that the log had at the start and the engine had not */
     uint64_t cache_bytes; /* of entries in memory */
     uint64_t disk_available, disk_total;
     bool disk_full;

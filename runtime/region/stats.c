@@ -265,8 +265,6 @@ err_t region_stats_open(struct region_store *rs, struct err *e)
     rs->tick.fire = tick_fire;
     rs->last_tick = env_now(rs->env);
     storage_stats(rs->store, &rs->tend_stats);
-    if (rs->tend_stats.replayed > 0)
-        rs->written_bytes = rs->tend_stats.engine.memtable_bytes; /* by the run before */
     take_size(rs);
     env_timer_start(rs->env, &rs->tick, 0);
     return ERR_OK;

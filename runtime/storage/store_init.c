@@ -54,19 +54,33 @@ static err_t remove_tree(struct env *env, const char *path, struct err *e)
     return rc == ERR_OK ? env_remove(env, path, e) : rc;
 }
 
-static err_t make_directory(struct env *env, const char *path, struct err *e)
+/* The path of the directory above, from malloc: "." and "/" at the least. */
+static char *directory_above(const char *path)
 {
-    err_t rc = env_mkdir(env, path, e);
-    if (rc != ERR_OK && rc != ERR_ALREADY_EXISTS)
-        return rc;
     char *above = store_join(path, "");
     size_t len = strlen(above);
     while (len > 1 && above[len - 1] == '/')
         above[--len] = '\0';
     char *slash = strrchr(above, '/');
-    if (slash != NULL && slash != above)
-        *slash = '\0';
-    rc = env_dir_sync(env, slash == NULL ? "." : slash == above ? "/" : above, e);
+    if (slash == NULL)
+        strcpy(above, "."); /* there was at least a slash */
+    else
+        slash[slash == above] = '\0';
+    return above;
+}
+
+/* With those above it that are missing. */
+static err_t make_directory(struct env *env, const char *path, struct err *e)
+{
+    char *above = directory_above(path);
+    err_t rc = env_mkdir(env, path, e);
+    if (rc == ERR_NOT_FOUND && strcmp(above, path) != 0) {
+        rc = make_directory(env, above, e);
+        if (rc == ERR_OK)
+            rc = env_mkdir(env, path, e);
+    }
+    if (rc == ERR_OK || rc == ERR_ALREADY_EXISTS)
+        rc = env_dir_sync(env, above, e);
     free(above);
     return rc;
 }
