@@ -211,13 +211,18 @@ static void answer(struct region *r, struct region_proposal *p, uint32_t slot)
     proposal_end(r, p, ERR_OK, NULL);
 }
 
+/* Of one term the proposals are in the order of their indexes; but who was deposed and leads again has others of earlier
+ * terms in front of them, at the same indexes and behind. */
 void region_propose_applied(struct region *r, const struct region_entry *entry, uint32_t slot)
 {
-    while (!list_empty(&r->proposals)) {
-        struct region_proposal *p = container_of(r->proposals.next, struct region_proposal, node);
-        if (p->index > entry->index)
+    list_for_each_safe(node, &r->proposals) {
+        struct region_proposal *p = container_of(node, struct region_proposal, node);
+        assert(p->index >= entry->index); /* each index was looked at when it was applied */
+        if (p->index > entry->index && p->term == r->hs.term)
             return;
-        if (p->index == entry->index && p->term == entry->term)
+        if (p->index > entry->index)
+            continue;
+        if (p->term == entry->term)
             answer(r, p, slot);
         else
             proposal_end(r, p, ERR_NOT_LEADER, NULL); /* another entry has its place, for ever */

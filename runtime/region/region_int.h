@@ -77,7 +77,7 @@ struct region {
     struct list starved; /* struct region_task: wait for payloads, in order */
 
     struct list queue;     /* struct region_write: proposed, in no entry yet */
-    struct list proposals; /* struct region_proposal, by index */
+    struct list proposals; /* struct region_proposal, by term and index */
     struct list asked;     /* struct region_wait: a round is, or has to be, asked for */
     struct list waiting;   /* struct region_wait: until their index is applied */
     uint64_t round;        /* of ReadIndex: the newest one asked for */
