@@ -3,8 +3,8 @@
  *   one connection        the loop waits for its socket itself: nothing stands between
  *   two and more          the loop waits for an epoll of the handle, which waits for all of them
  *
- * The epoll is made when it is first needed and stays. If the kernel has none for us, all sockets are looked at
- * every few milliseconds: slower, and still right. */
+ * The epoll is made when it is first needed, or asked for, and stays. If the kernel has none for us, all sockets are
+ * looked at every few milliseconds: slower, and still right. */
 #include "client_int.h"
 
 #include <errno.h>
@@ -100,6 +100,15 @@ static void watch_all(struct flotilla *f)
         f->unwatched = !watch(f, f->conns[i]);
 }
 
+int flotilla_loop_fd(struct flotilla *f)
+{
+    if (f->epoll < 0)
+        f->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (f->epoll >= 0)
+        watch_all(f);
+    return f->epoll;
+}
+
 /* Marks the connections that have something; waits for one at most `timeout_ms`. */
 static void look(struct flotilla *f, int timeout_ms)
 {
@@ -117,7 +126,7 @@ void flotilla_process(struct flotilla *f)
     if (f->busy)
         return;
     f->busy = true;
-    bool marked = f->epoll >= 0 && !f->unwatched;
+    bool marked = f->epoll >= 0 && !f->unwatched && f->conn_count > 1;
     if (marked && !f->stirred)
         look(f, 0);
     f->stirred = false;
@@ -131,7 +140,7 @@ void flotilla_process(struct flotilla *f)
     }
     for (size_t i = 0; i < f->conn_count; i++)
         client_conn_send(f->conns[i], now);
-    if (f->conn_count > 1)
+    if (f->conn_count > 1 || f->epoll >= 0)
         watch_all(f);
     f->busy = false;
 }

@@ -29,6 +29,7 @@ pc=$(find "$work/usr" -name flotilla.pc)
 export PKG_CONFIG_PATH=${pc%/*}
 library=$(pkg-config --variable=libdir flotilla)
 export LD_LIBRARY_PATH=$library
+unset FLOTILLA_LIBRARY LUA_PATH
 
 mkdir "$work/pc"
 for example in quickstart counter bulk_load; do
@@ -36,6 +37,9 @@ for example in quickstart counter bulk_load; do
     cc -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE "examples/c/$example.c" $(pkg-config --cflags --libs flotilla) \
         -o "$work/pc/$example" || fail "$example.c does not build with pkg-config"
 done
+# shellcheck disable=SC2046
+cc -std=c11 -Wall -Wextra -Werror -D_GNU_SOURCE examples/c/event_loop.c $(pkg-config --cflags --libs flotilla-uv) \
+    -o "$work/pc/event_loop" || fail "event_loop.c does not build with pkg-config"
 cmake -S examples/c -B "$work/cmake" -DCMAKE_PREFIX_PATH="$work/usr" >"$work/cmake.log" &&
     cmake --build "$work/cmake" >>"$work/cmake.log" || fail "the examples do not build with CMake: $(tail -5 "$work/cmake.log")"
 say "built by pkg-config and by CMake"
@@ -70,4 +74,18 @@ wait "$a" || fail "counter failed"
 grep -qhE '^visits = 100 ' "$work/a" "$work/b" || fail "two counters of 50 say: $(cat "$work/a" "$work/b")"
 "$work/cmake/bulk_load" "$endpoint" 5000 >"$work/out" || fail "bulk_load failed"
 grep -q '^5000 rows' "$work/out" || fail "bulk_load says: $(cat "$work/out")"
-say "quickstart, counter and bulk_load run against the installed node"
+for build in pc cmake; do
+    "$work/$build/event_loop" "$endpoint" 500 >"$work/out" || fail "event_loop failed"
+    grep -qx '500 writes, 0 failed' "$work/out" || fail "event_loop says: $(cat "$work/out")"
+done
+if command -v luajit >/dev/null; then
+    export LUA_PATH="$work/usr/share/lua/5.1/?.lua;;"
+    luajit examples/lua/quickstart.lua "$endpoint" >"$work/out" || fail "quickstart.lua failed"
+    grep -q 'bob is too late: ada has it' "$work/out" || fail "quickstart.lua says: $(cat "$work/out")"
+    luajit examples/lua/many.lua "$endpoint" 2000 >"$work/out" || fail "many.lua failed"
+    grep -qx '2000 writes, 0 failed' "$work/out" || fail "many.lua says: $(cat "$work/out")"
+    say "the Lua examples run against the installed node"
+else
+    say "SKIP: luajit is missing, so examples/lua were not run"
+fi
+say "quickstart, counter, bulk_load and event_loop run against the installed node"

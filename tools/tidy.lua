@@ -200,7 +200,7 @@ local function check_luacheck(files)
   local any = false
   for _, file in ipairs(files) do any = any or file.path == '.luacheckrc' end
   if not any then return end
-  local out = run(('cd %q && luacheck -q --no-color lua spec config examples tools 2>&1'):format(root))
+  local out = run(('cd %q && luacheck -q --no-color lua client/lua spec config examples tools 2>&1'):format(root))
   for path, n, text in out:gmatch('%s*([^\n:%s]+%.lua):(%d+):%d+: ([^\n]+)') do bad(path, tonumber(n), text) end
 end
 

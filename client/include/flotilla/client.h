@@ -329,11 +329,43 @@ FLOTILLA_API size_t flotilla_pending(const struct flotilla *db);
 FLOTILLA_API int flotilla_fd(const struct flotilla *db);
 FLOTILLA_API short flotilla_events(const struct flotilla *db);
 FLOTILLA_API int flotilla_timeout(const struct flotilla *db);
+/* For loops that dislike descriptors that change: one for the handle's whole life, an epoll that can be read when
+ * flotilla_process() has something to do. flotilla_fd() is this one from now on. -1: the kernel has none left. */
+FLOTILLA_API int flotilla_loop_fd(struct flotilla *db);
 /* Does what can be done without waiting: connect, send, receive, complete, expire. */
 FLOTILLA_API void flotilla_process(struct flotilla *db);
 /* Processes; if nothing was completed, waits for the socket at most `timeout_ms` (-1: as long as flotilla_timeout()
  * says) and processes again. Answers how many operations were completed. Returns early at a signal. */
 FLOTILLA_API size_t flotilla_wait(struct flotilla *db, int timeout_ms);
+
+/* ---- Completion queues: operations without callbacks, for other languages ------------------------------------ */
+
+/* Submitted operations whose outcomes are fetched. A handle may have several queues. Close them before it. */
+struct flotilla_queue;
+struct flotilla_completion {
+    uint64_t tag; /* as it was submitted */
+    int code;
+    uint32_t backoff_ms;
+    const char
+        *message; /* "" with OK; this and the value are valid until the next call on the queue */
+    bool found;
+    uint64_t version, hlc, first; /* as in flotilla_result */
+    struct flotilla_bytes value;  /* with a NUL behind; data NULL: none */
+};
+
+FLOTILLA_API int flotilla_queue_open(struct flotilla *db, struct flotilla_queue **ret,
+                                     struct flotilla_error *error);
+/* Forgets the outcomes that were not fetched; operations under way go on. NULL is welcome. */
+FLOTILLA_API void flotilla_queue_close(struct flotilla_queue *queue);
+/* Like flotilla_submit(). An answer other than OK means that nothing with this tag will come. */
+FLOTILLA_API int flotilla_queue_submit(struct flotilla_queue *queue, const struct flotilla_op *op,
+                                       uint64_t tag, struct flotilla_error *error);
+/* Fetches an outcome, in the order in which they came. If there is none, works on the handle's connections and waits
+ * at most `timeout_ms` (0: only works, -1: for as long as something is pending). False: nothing has come. */
+FLOTILLA_API bool flotilla_queue_next(struct flotilla_queue *queue, int timeout_ms,
+                                      struct flotilla_completion *ret);
+/* Submitted and not fetched. */
+FLOTILLA_API size_t flotilla_queue_pending(const struct flotilla_queue *queue);
 
 #ifdef __cplusplus
 }
