@@ -211,8 +211,8 @@ static void answer(struct region *r, struct region_proposal *p, uint32_t slot)
     proposal_end(r, p, ERR_OK, NULL);
 }
 
-/* Of one term the proposals are in the order of their indexes; but who was deposed and leads again has others of earlier
- * terms in front of them, at the same indexes and behind. */
+/* Of one term the proposals are in the order of their indexes; but who was deposed and leads again has others of
+ * earlier terms in front of them, at the same indexes and behind. */
 void region_propose_applied(struct region *r, const struct region_entry *entry, uint32_t slot)
 {
     list_for_each_safe(node, &r->proposals) {
