@@ -7,9 +7,9 @@
  *
  * While one turn syncs the next one's writes gather in the queue: that is the group commit.
  *
- * What becomes of a proposal. Applied at its index and term: done. Something else applied at its index: never done, by
- * nobody (thesis 3.6.3; that it was replaced in our log would not be enough: another one may still have it and lead).
- * We lead no more: for some ticks the answer may still come, then it is UNDETERMINED. */
+ * What becomes of a proposal. Applied at its index and term: done. Something else applied at its index: never done,
+ * by nobody (thesis 3.6.3; that it was replaced in our log would not be enough: another one may still have it and
+ * lead). We lead no more: for some ticks the answer may still come, then it is UNDETERMINED. */
 #include "region_int.h"
 
 #include <assert.h>
