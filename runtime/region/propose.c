@@ -337,6 +337,9 @@ static err_t write_check(struct region_store *rs, struct region_write *w)
         return err_set(e, ERR_UNAVAILABLE, "the store has failed and the node is about to exit");
     if (rs->closing)
         return err_set(e, ERR_UNAVAILABLE, "the node is stopping: try another, or wait");
+    if (rs->clock_suspect)
+        return err_set(e, ERR_UNAVAILABLE,
+                       "the clock of this machine has jumped ahead: try another node");
     if (w->cost + STORAGE_ENTRY_HEADER > rs->entry_max || w->count > COMMAND_COUNT_MAX)
         return err_set(e, ERR_TOO_LARGE,
                        "%u commands of %zu bytes: at most %u and %u fit one request; send several",

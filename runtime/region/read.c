@@ -22,6 +22,9 @@ static err_t check(struct region_store *rs, uint64_t deadline, uint32_t *backoff
         return err_set(e, ERR_UNAVAILABLE, "the store has failed and the node is about to exit");
     if (rs->closing)
         return err_set(e, ERR_UNAVAILABLE, "the node is stopping: try another, or wait");
+    if (rs->clock_suspect)
+        return err_set(e, ERR_UNAVAILABLE,
+                       "the clock of this machine has jumped ahead: try another node");
     if (rs->stats.reads_waiting >= rs->config.reads_max) {
         rs->stats.refused_busy++;
         *backoff_ms = rs->config.busy_backoff_ms;

@@ -499,6 +499,54 @@ TEST(group_follower_that_was_away_catches_up_from_the_log)
     cluster_free(c);
 }
 
+TEST(d43_group_leader_whose_clock_jumps_ahead_evicts_itself_and_comes_back)
+{
+    struct cluster *c = cluster_new(80);
+    struct machine *m = leader(c);
+    CHECK_EQ(put_now(c, m, "k", "v"), ERR_OK);
+    uint64_t half_an_hour = 1800 * SECOND, before = region_hlc(m->regions);
+    sim_world_step_wall(m->world, (int64_t)half_an_hour);
+    struct put p;
+    put_start(m, &p, "k", "w", 10 * SECOND); /* at once, before anybody has noticed */
+    run_for(c, 2 * SECOND);
+    CHECK(p.done);
+    CHECK(p.write.hlc < before + ((uint64_t)10000 << 16)); /* no stamp from there was ever made */
+    CHECK_EQ(put_now(c, m, "k", "x"), ERR_UNAVAILABLE);
+    CHECK(!region_leads(m->regions, REGION_SYSTEM, NULL));
+    struct machine *next = leader(c);
+    CHECK(next != m);
+    CHECK_EQ(put_now(c, next, "k", "y"), ERR_OK);
+    sim_world_step_wall(m->world, -(int64_t)half_an_hour);
+    run_for(c, 2 * SECOND);
+    struct err e = { 0 };
+    CHECK_OK(region_transfer(next->regions, REGION_SYSTEM, m->id, &e), e);
+    env_timer_start(next->env, &next->kick, 0);
+    run_for(c, 2 * SECOND);
+    CHECK(region_leads(m->regions, REGION_SYSTEM, NULL));
+    CHECK_EQ(put_now(c, m, "k", "z"), ERR_OK);
+    CHECK(region_hlc(m->regions) < before + ((uint64_t)60000 << 16));
+    cluster_free(c);
+}
+
+TEST(d43_group_believes_a_jump_that_brings_its_clock_to_the_others)
+{
+    struct cluster *c = cluster_new(81);
+    struct machine *m = leader(c);
+    struct machine *slow = &c->machines[m->id % STORES];
+    sim_world_step_wall(slow->world, -(int64_t)(10 * SECOND));
+    run_for(c, 5 * SECOND);
+    sim_world_step_wall(slow->world, (int64_t)(10 * SECOND));
+    run_for(c, 5 * SECOND);
+    CHECK_EQ(put_now(c, leader(c), "k", "v"), ERR_OK);
+    run_for(c, SECOND);
+    struct buf value = { 0 };
+    struct err e = { 0 };
+    CHECK_OK(storage_get_raw(slow->store, 1, BYTES("k"), &value, &e),
+             e); /* it hears the others again */
+    buf_free(&value);
+    cluster_free(c);
+}
+
 TEST(group_hands_over_before_it_stops)
 {
     struct cluster *c = cluster_new(70);

@@ -188,6 +188,9 @@ struct region_store {
     struct hlc clock;
     uint64_t bound_owed; /* ms: the next log turn must carry this bound; 0: none */
     struct hlc_jump jump;
+    uint64_t anchor_ms, anchor_ns; /* the wall clock read that, when the steady one read this */
+    bool clock_guarded;            /* other stores hold regions with us */
+    bool clock_suspect;            /* the wall clock has jumped ahead, and is not followed */
     struct env_timer clock_watch, clock_retry;
     uint64_t watch_ns, refused_told;
 
@@ -298,6 +301,8 @@ MUST_USE err_t region_clock_open(struct region_store *rs, struct err *e);
 MUST_USE bool region_clock_stamp(struct region_store *rs, uint64_t *ret);
 /* Stamps of entries that others made: ours will be above them. */
 void region_clock_saw(struct region_store *rs, uint64_t stamp);
+/* A store's stamp was refused for being ahead of ours: perhaps it is ours that is wrong. */
+void region_clock_doubted(struct region_store *rs, uint64_t stamp);
 void region_clock_stop(struct region_store *rs);
 
 /* stats.c */

@@ -354,6 +354,7 @@ err_t region_store_receive(struct region_store *rs, uint64_t from, struct bytes 
             (unsigned long long)from, (unsigned long long)rs->store_id);
     struct err why = { 0 };
     if (region_hlc_observe(rs, reader->hlc, &why) != ERR_OK) {
+        region_clock_doubted(rs, reader->hlc);
         /* Its clock or ours is wrong: who is alone with its time is alone (trap D43). */
         if (env_now(rs->env) >= rs->refused_told) {
             logger_warn(rs->log, "messages of a store are refused: its clock is too far ahead",
