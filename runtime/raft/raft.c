@@ -118,12 +118,10 @@ static void older_term(struct raft *r, const struct raft_msg *m)
          * no other way to: with leases and pre-votes nobody's vote request reaches it, and who follows it need not be
          * anybody that campaigns. */
         raft_send(r, (struct raft_msg){ .type = RAFT_MSG_APP_RESP, .to = m->from });
-    } else if (m->type == RAFT_MSG_PREVOTE) {
-        /* A dropped one would be a deadlock of the higher term and the longer log. */
-        struct raft_msg answer = {
-            .type = RAFT_MSG_PREVOTE_RESP, .to = m->from, .term = r->term, .reject = true
-        };
-        raft_send(r, answer);
+    } else if (m->type == RAFT_MSG_PREVOTE || m->type == RAFT_MSG_VOTE) {
+        /* A dropped pre-vote would be a deadlock of the higher term and the longer log. A candidate that never hears
+         * of the term would stay behind another who campaigns as often, and whose log is too short to win. */
+        raft_vote_refuse(r, m);
     } else if (m->type == RAFT_MSG_STORE_APPEND_RESP && m->hint != 0) {
         snapshot_stable(
             r,

@@ -140,6 +140,7 @@ void raft_vote_campaign(struct raft *r, enum raft_campaign_kind kind, uint64_t t
 bool raft_vote_kept(const struct raft *r, const struct raft_msg *m);
 void raft_vote_promise(struct raft *r, const struct raft_msg *heartbeat);
 void raft_vote_asked(struct raft *r, const struct raft_msg *m);
+void raft_vote_refuse(struct raft *r, const struct raft_msg *m);
 void raft_vote_step(struct raft *r, const struct raft_msg *m); /* a candidate of either kind */
 /* Learns a commit index from a vote or its rejection, of whatever term: else a removed leader that alone knows that its
  * removal is committed, and those who need its vote until they know too, wait for each other (etcd#12359). */

@@ -203,6 +203,19 @@ TEST(a_vote_is_one_per_term_and_survives_a_step_down)
     raft_close(r);
 }
 
+TEST(a_candidate_that_is_behind_is_told_the_term)
+{
+    struct raft *r = member(0, 7, 0, "12");
+    struct raft_msg ask = { .type = RAFT_MSG_VOTE, .from = 3, .to = 1, .term = 5, .index = 9 };
+    step(r, ask);
+    struct raft_msg no = sent(r, 3);
+    CHECK_EQ(no.type, RAFT_MSG_VOTE_RESP);
+    CHECK(no.reject);
+    CHECK_EQ(no.term, 7);
+    CHECK_EQ(status(r).vote, RAFT_NONE);
+    raft_close(r);
+}
+
 TEST(a_candidate_that_loses_keeps_its_own_vote)
 {
     struct raft *r = member(0, 2, 0, "12");

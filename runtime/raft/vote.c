@@ -73,6 +73,18 @@ void raft_vote_commit(struct raft *r, const struct raft_msg *m)
         raft_role_follower(r, r->term, RAFT_NONE);
 }
 
+/* With our term: it frees a candidate that is behind. */
+void raft_vote_refuse(struct raft *r, const struct raft_msg *m)
+{
+    bool pre = m->type == RAFT_MSG_PREVOTE;
+    struct raft_msg answer = { .type = pre ? RAFT_MSG_PREVOTE_RESP : RAFT_MSG_VOTE_RESP,
+                               .to = m->from,
+                               .term = r->term,
+                               .reject = true };
+    attach_commit(r, &answer);
+    raft_send(r, answer);
+}
+
 void raft_vote_asked(struct raft *r, const struct raft_msg *m)
 {
     bool pre = m->type == RAFT_MSG_PREVOTE;
@@ -81,20 +93,17 @@ void raft_vote_asked(struct raft *r, const struct raft_msg *m)
                         (pre && m->term > r->term);
     if (r->ticks < r->wait_until)
         return;
-    struct raft_msg answer = { .type = pre ? RAFT_MSG_PREVOTE_RESP : RAFT_MSG_VOTE_RESP,
-                               .to = m->from };
-    if (free_to_vote && raft_log_up_to_date(&r->log, m->index, m->log_term)) {
-        answer.term = m->term; /* a pre-vote is for a term that is not ours yet */
-        if (!pre) {
-            r->election_elapsed = 0;
-            r->vote = m->from;
-        }
-    } else {
-        answer.term = r->term; /* also to lower terms: it frees a candidate that is behind */
-        answer.reject = true;
-        attach_commit(r, &answer);
+    if (!free_to_vote || !raft_log_up_to_date(&r->log, m->index, m->log_term)) {
+        raft_vote_refuse(r, m);
+        return;
     }
-    raft_send(r, answer);
+    if (!pre) {
+        r->election_elapsed = 0;
+        r->vote = m->from;
+    }
+    raft_send(r, (struct raft_msg){ .type = pre ? RAFT_MSG_PREVOTE_RESP : RAFT_MSG_VOTE_RESP,
+                                    .to = m->from,
+                                    .term = m->term }); /* of a pre-vote: not ours yet */
 }
 
 /* ---- Asked for, counted ------------------------------------------------------------------------------------- */

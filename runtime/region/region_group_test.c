@@ -389,6 +389,28 @@ TEST(d36_group_deposed_leader_reads_nothing_old)
     }
 }
 
+/* Whoever wants to be elected needs the vote of one that restarts, which may have promised the old leader to wait. */
+TEST(d37_group_voter_that_restarts_waits_an_election_minimum)
+{
+    for (uint64_t seed = 60; seed < 72; seed++) {
+        struct cluster *c = cluster_new(seed);
+        struct machine *old = leader(c), *voter = &c->machines[old->id % STORES];
+        machine_crash(old, SIM_CRASH_KILL);
+        machine_crash(voter, SIM_CRASH_KILL);
+        run_for(c, 2 * SECOND); /* the third asks for votes, and goes on asking */
+        machine_boot(voter);
+        machine_open(voter);
+        for (int i = 0; i < 90; i++) {
+            run_for(c, 10 * MS);
+            for (unsigned k = 0; k < STORES; k++)
+                CHECK(c->machines[k].regions == NULL ||
+                      !region_leads(c->machines[k].regions, REGION_SYSTEM, NULL));
+        }
+        CHECK(leader(c) != old);
+        cluster_free(c);
+    }
+}
+
 TEST(group_survives_crashes_of_everybody_in_turn_under_load)
 {
     for (uint64_t seed = 40; seed < 52; seed++) {
