@@ -125,13 +125,13 @@ static void send_segment(struct sim_stream_end *from, enum kind kind, struct byt
 {
     struct sim_stream_end *to = other(from);
     struct sim *sim = from->conn->sim;
-    if (to->silent) {
-        to->on_the_way += data.len;
-        return;
-    }
-    if (to->world == NULL) {
+    if (to->world == NULL) { /* it has started again, and knows nothing of this connection */
         if (kind == DATA)
             become_reset(from);
+        return;
+    }
+    if (to->silent) {
+        to->on_the_way += data.len;
         return;
     }
     if (kind == DATA && prng_chance(&sim->chance, sim->net.reset_per_million, 1000000)) {
@@ -519,6 +519,7 @@ bool sim_stream_forget(struct sim_world *world)
         sim_cancel(world->sim, &end->pump);
         sim_cancel(world->sim, &end->deliver);
         sim_cancel(world->sim, &end->close);
+        sim_cancel(world->sim, &end->release);
         list_remove(&end->link);
         end->conn->refs++;
         drop_held(end);

@@ -43,6 +43,11 @@ void sim_world_step_wall(struct sim_world *world, int64_t ns)
     sim_note(world->sim, world, "wall", 0, (uint64_t)ns, 0);
 }
 
+int64_t sim_world_wall_error(const struct sim_world *world)
+{
+    return (int64_t)sim_world_local_now(world) + world->wall_offset - (int64_t)true_now(world);
+}
+
 void sim_world_clock_rate(struct sim_world *world, uint32_t ppm)
 {
     world->now_base = sim_world_local_now(world);

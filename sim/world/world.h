@@ -41,6 +41,8 @@ bool sim_world_turn(struct sim_world *world);
 
 /* Moves the wall clock by `ns`, also back; env_now() does not notice. */
 void sim_world_step_wall(struct sim_world *world, int64_t ns);
+/* How far the wall clock is from true time, whose wall clock all worlds begin with. */
+int64_t sim_world_wall_error(const struct sim_world *world);
 /* Both clocks run at ppm / 1,000,000 of true time from now on. */
 void sim_world_clock_rate(struct sim_world *world, uint32_t ppm);
 /* True time: nanoseconds since the universe began. */

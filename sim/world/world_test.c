@@ -484,6 +484,10 @@ TEST(sim_clocks_step_and_drift)
     CHECK_EQ(env_now(env_a) - now, 100 * second);
     CHECK_EQ(env_now(env_b) - now_b, 110 * second);
     CHECK_EQ(env_wall(env_b) - wall_b, 110 * second);
+    CHECK_EQ(sim_world_wall_error(a), -3600 * (int64_t)second);
+    CHECK_EQ(sim_world_wall_error(b), 10 * (int64_t)second);
+    sim_world_step_wall(b, -sim_world_wall_error(b));
+    CHECK_EQ(sim_world_wall_error(b), 0);
     sim_world_close(b);
     sim_world_close(a);
 }
@@ -579,6 +583,55 @@ TEST(sim_stalled_disk_moves_time)
     CHECK(env_now(env) - before >= 7000000000);
     CHECK_EQ(sim_disk_fault_count(sim_world_disk(world), SIM_FAULT_STALL), 1);
     sim_world_close(world);
+}
+
+/* Closes the server's machine, which has crashed; the client's runs on for a while: the ends that it has read. */
+static int load_end_without_server(struct load *l, uint64_t ns)
+{
+    env_listener_close(l->listener);
+    env_stream_close(l->server.stream);
+    env_lane_close(l->lane);
+    env_file_close(l->log);
+    sim_world_close(l->server.world);
+    sim_world_run_for(l->client.world, ns);
+    int ends = l->client.ends;
+    env_stream_close(l->client.stream);
+    env_timer_stop(l->client.env, &l->timer);
+    sim_world_close(l->client.world);
+    sim_disk_free(l->disk);
+    free(l);
+    return ends;
+}
+
+/* Without power: silence. Once the machine has started again, whoever writes to it is reset. */
+TEST(sim_restarted_machine_knows_no_old_streams)
+{
+    struct load *l = load_new(23);
+    while (l->logged == 0)
+        CHECK(sim_world_turn(l->server.world));
+    sim_world_crash(l->server.world, SIM_CRASH_LOSE);
+    sim_world_run_for(l->client.world, 5000000);
+    CHECK(l->sent < MESSAGES && l->client.ends == 0);
+    CHECK_EQ(load_end_without_server(l, 5000000), 1);
+}
+
+/* A machine can end between the healing of a link and the arrival of what was held back, frozen or not. */
+TEST(sim_machine_ends_before_what_was_held_back_arrives)
+{
+    for (uint64_t s = 0; s < 10; s++) {
+        struct load *l = load_new(s);
+        while (l->server.received == 0)
+            CHECK(sim_world_turn(l->server.world));
+        sim_world_cut_link(l->client.world, l->server.world, true);
+        sim_world_run_for(l->client.world, 5000000);
+        if (s % 2 == 1)
+            sim_world_freeze(l->server.world, 1000000000);
+        sim_world_cut_link(l->client.world, l->server.world, false);
+        if (s % 2 == 1)
+            sim_world_run_for(l->client.world, 5000000);
+        sim_world_crash(l->server.world, s % 3 == 0 ? SIM_CRASH_KILL : SIM_CRASH_LOSE);
+        (void)load_end_without_server(l, 50000000);
+    }
 }
 
 /* A world that crashed in the midst of everything can be thrown away as it is. */
