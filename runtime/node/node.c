@@ -54,6 +54,18 @@ const char *node_address(const struct node *n)
     return n->address;
 }
 
+err_t node_digest(struct node *n, uint64_t *applied, struct digest *ret, struct err *e)
+{
+    struct region_info info;
+    err_t rc = region_info(n->regions, REGION_SYSTEM, &info);
+    if (rc != ERR_OK)
+        return err_set(e, rc, "this store has no region %d", REGION_SYSTEM);
+    rc = storage_digest(n->store, ret, e);
+    if (rc == ERR_OK)
+        *applied = info.applied;
+    return rc;
+}
+
 const char *node_console_text(const struct node *n)
 {
     return n->console != NULL ? node_console_address(n->console) : "";

@@ -9,6 +9,7 @@
  * opened in that order; closed so that everything under way is answered first (node_close). */
 #pragma once
 
+#include "base/digest.h"
 #include "base/logger.h"
 #include "env/env.h"
 #include "node/config.h"
@@ -46,6 +47,10 @@ void node_reload(struct node *n);
 void node_close(struct node *n);
 /* As a kill -9 would leave the store; memory is freed. For tests, and after a failed write. */
 void node_abandon(struct node *n);
+
+/* How far this node has applied its first region, and a digest of what it holds (storage_digest): for checks that
+ * replicas are equal. */
+MUST_USE err_t node_digest(struct node *n, uint64_t *applied, struct digest *ret, struct err *e);
 
 /* The bound addresses; "" where there is none. */
 const char *node_address(const struct node *n);

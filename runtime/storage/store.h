@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "env/env.h"
 #include "raft/raft.h"
@@ -115,6 +116,10 @@ MUST_USE err_t storage_scan(struct storage *store, const struct storage_scan *sc
                             err_t (*row)(void *user, struct bytes key, uint64_t version,
                                          struct bytes value),
                             void *user, bool *more, struct buf *next, struct err *e);
+
+/* A digest of all that replicas of the same regions have alike once they have applied the same entries, rows and apply
+ * states; while entries are being applied it is of some moment in between. Reads everything: for checks. */
+MUST_USE err_t storage_digest(struct storage *store, struct digest *ret, struct err *e);
 
 /* ---- Local records --------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* The inside of a store, shared by store.c (open, close, latch), store_init.c, store_boot.c (what a start reads),
  * store_records.c (log), store_entries.c (reading it back), store_tend.c (freeing it), store_apply.c (state),
- * store_write.c (blocking writes), store_read.c (reads, facts).
+ * store_write.c (blocking writes), store_read.c (reads, facts), store_digest.c.
  *
  * Who may touch what:   log side    one thread at a time, inside stage `log`:   wal, ledger, batch, watermark;
  *                                   the ledger under its lock too, so that others can look
