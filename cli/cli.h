@@ -114,4 +114,5 @@ void cli_help_complete(FILE *out, int count, char **words);
 
 extern const struct cli_command cli_node_commands[], cli_kv_commands[], cli_load_commands[],
     cli_tso_commands[], cli_admin_commands[], cli_namespace_commands[], cli_policy_commands[],
-    cli_config_commands[], cli_console_commands[], cli_demo_commands[], cli_help_commands[];
+    cli_config_commands[], cli_console_commands[], cli_demo_commands[], cli_sim_commands[],
+    cli_help_commands[];

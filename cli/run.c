@@ -33,7 +33,7 @@ const struct cli_command *cli_command_at(size_t i)
     static const struct cli_command *const nouns[] = {
         cli_node_commands,    cli_kv_commands,        cli_load_commands,   cli_tso_commands,
         cli_admin_commands,   cli_namespace_commands, cli_policy_commands, cli_config_commands,
-        cli_console_commands, cli_demo_commands,      cli_help_commands,
+        cli_console_commands, cli_demo_commands,      cli_sim_commands,    cli_help_commands,
     };
     for (size_t n = 0; n < sizeof nouns / sizeof nouns[0]; n++)
         for (const struct cli_command *c = nouns[n]; c->name != NULL; c++)

@@ -19,6 +19,7 @@ ends=$((SECONDS + minutes * 60))
 jobs=${JOBS:-$(nproc)}
 logs=build/deep
 mkdir -p $logs
+rm -f $logs/*.all.log
 failed=0
 declare -A rounds=() skipped=() took=()
 
@@ -41,7 +42,10 @@ one() {
     code=$?
     took[$kind]=$((${took[$kind]:-0} + SECONDS - t0))
     case $code in
-    0) rounds[$kind]=$((${rounds[$kind]:-0} + count)) ;;
+    0)
+        rounds[$kind]=$((${rounds[$kind]:-0} + count))
+        cat "$logs/$kind.log" >>"$logs/$kind.all.log"
+        ;;
     77)
         skipped[$kind]=$(grep -m1 -iE '^skip' "$logs/$kind.log" || echo "skipped")
         echo "deep: $kind: ${skipped[$kind]}"
@@ -56,11 +60,29 @@ one() {
     printf 'deep: %-14s %6s rounds so far, %4d s left\n' "$kind" "${rounds[$kind]:-0}" $((ends > SECONDS ? ends - SECONDS : 0))
 }
 
+# sums KIND PATTERN: what all rounds of it have counted, "name N" pairs on the lines that begin so, each name summed up.
+sums() {
+    [ -f "$logs/$1.all.log" ] || return 0
+    awk -v pattern="^($2)" '
+        $0 ~ pattern {
+            gsub(/[,;:]/, " ")
+            for (i = 2; i <= NF; i++)
+                if ($i ~ /^[0-9]+$/ && $(i - 1) !~ /^[0-9]+$/) {
+                    if (!($(i - 1) in sum)) order[++n] = $(i - 1)
+                    sum[$(i - 1)] += $i
+                }
+        }
+        END { for (i = 1; i <= n; i++) if (sum[order[i]]) printf "%s%s %d", (i > 1 ? " " : ""), order[i], sum[order[i]] }
+    ' "$logs/$1.all.log"
+}
+
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 echo "deep: $minutes minutes, first seed $seed"
 while [ $SECONDS -lt $ends ] && [ $failed -eq 0 ]; do
     one raft-seeds 200 build/release/bin/raft_sim --seed "$seed" --seeds 200
     one node-seeds 100 build/release/bin/node_node_sim_test --seeds "$seed" 100
+    one sim-seeds 20 build/release/bin/flotilla sim --seed "$seed" --seeds 20 --jobs "$jobs"
+    one sim-compilers 3 scripts/sim-compilers.sh "$seed" 3
     one kill-rounds 20 build/release/bin/kill_loop 20 8 "$seed"
     one power-cuts 5 scripts/powercut.sh 5 "$seed"
     one fsyncgate 1 scripts/fsyncgate.sh
@@ -72,8 +94,14 @@ done
 {
     [ -s docs/deep-runs.md ] || printf '# Deep runs\n\nAppended by scripts/test-deep.sh; each line is one run.\n\n| date | commit | minutes | counts | failures |\n|---|---|---|---|---|\n'
     counts=''
-    for kind in raft-seeds node-seeds kill-rounds power-cuts fsyncgate flush-cuts fuzz-seconds; do
-        [ -z "${rounds[$kind]:-}${skipped[$kind]:-}" ] || counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}, "
+    for kind in raft-seeds node-seeds sim-seeds sim-compilers kill-rounds power-cuts fsyncgate flush-cuts fuzz-seconds; do
+        detail=''
+        case $kind in
+        raft-seeds) detail=$(sums $kind 'events |crashes |elections ') ;;
+        sim-seeds) detail=$(sums $kind 'total|  ops|  nodes|  faults') ;;
+        esac
+        [ -z "${rounds[$kind]:-}${skipped[$kind]:-}" ] ||
+            counts+="$kind ${rounds[$kind]:-0}${skipped[$kind]:+ (skipped)}${detail:+ ($detail)}, "
     done
     printf '| %s | %s | %s | %s | %s |\n' "$(date -u +%F)" "$(git rev-parse --short HEAD)" $((SECONDS / 60)) "${counts%, }" $failed
 } >>docs/deep-runs.md
