@@ -19,6 +19,7 @@
 
 #include "flotilla/client.h"
 
+enum { PIDS_MAX = 8 };
 enum { CONNECTIONS_MAX = 1024, FILL_BATCH = 200, KEY_SIZE = 20 };
 
 /* ---- Latencies: 64 buckets to each power of two, so within 1.6 % ---- */
@@ -85,7 +86,7 @@ struct load {
     unsigned callers, connections, seconds, warm_seconds, value_size, keys;
     unsigned share[KINDS]; /* percent */
     double rate;           /* 0: closed loop */
-    pid_t pid;             /* of the server; 0: not told */
+    pid_t pids[PIDS_MAX];  /* of the servers; 0: no more */
     bool brief, fill;
     struct flotilla *db[CONNECTIONS_MAX];
     struct caller *all;
@@ -315,6 +316,14 @@ static double cpu_seconds(pid_t pid)
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
+static double servers_cpu_seconds(const struct load *l)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < PIDS_MAX && l->pids[i] != 0; i++)
+        sum += cpu_seconds(l->pids[i]);
+    return sum;
+}
+
 static double own_cpu_seconds(void)
 {
     struct rusage r;
@@ -362,7 +371,7 @@ static void print(const struct load *l, double seconds, double server_cpu, doubl
                    percentile_ms(one, 50), percentile_ms(one, 99), percentile_ms(one, 99.9),
                    (double)one->max / 1e6);
     }
-    if (l->pid != 0)
+    if (l->pids[0] != 0)
         printf("server CPU %.1f us per operation, %.2f cores\n", server_cpu / n * 1e6,
                server_cpu / seconds);
     printf("generator CPU %.1f us per operation, %.2f cores\n", own_cpu / n * 1e6,
@@ -386,10 +395,10 @@ static int run(struct load *l)
     run_until(l, start + (uint64_t)l->warm_seconds * 1000000000u);
     l->measuring = true;
     uint64_t from = now_ns();
-    double server = l->pid != 0 ? cpu_seconds(l->pid) : 0, own = own_cpu_seconds();
+    double server = servers_cpu_seconds(l), own = own_cpu_seconds();
     run_until(l, from + (uint64_t)l->seconds * 1000000000u);
     double seconds = (double)(now_ns() - from) / 1e9;
-    server = l->pid != 0 ? cpu_seconds(l->pid) - server : 0;
+    server = servers_cpu_seconds(l) - server;
     own = own_cpu_seconds() - own;
     l->measuring = false;
     l->stopping = true;
@@ -407,10 +416,19 @@ static int run(struct load *l)
     return l->errors > 0;
 }
 
+static void take_pids(struct load *l, const char *text)
+{
+    for (unsigned i = 0; i < PIDS_MAX && *text != 0; i++) {
+        char *end;
+        l->pids[i] = (pid_t)strtol(text, &end, 10);
+        text = *end == ',' ? end + 1 : "";
+    }
+}
+
 static const char usage[] =
     "usage: loadgen [--endpoint HOST:PORT] [--op put|get|cas|mix] [--callers N] [--connections N]\n"
     "               [--seconds N] [--warm SECONDS] [--rate PER_SECOND] [--value BYTES] [--keys N]\n"
-    "               [--pid SERVER] [--no-fill] [--brief]\n"
+    "               [--pid SERVER,...] [--no-fill] [--brief]\n"
     "mix is 50 % get, 40 % put, 10 % cas. --rate: open loop.\n"
     "--brief prints: operations per second, p50 ms, p99 ms, server CPU us per operation.\n";
 
@@ -491,7 +509,7 @@ int main(int argc, char **argv)
             l.keys = number;
             break;
         case 'p':
-            l.pid = (pid_t)number;
+            take_pids(&l, optarg);
             break;
         case 'b':
             l.brief = true;

@@ -17,7 +17,7 @@ test=(
     clang clang-format clang-tidy libclang-rt-14-dev luajit lua-busted lua-check lua-filesystem
     git curl strace e2fsprogs mount util-linux procps
 )
-bench=(redis-server redis-tools golang-go golang-etcd-server-dev)
+bench=(redis-server redis-tools etcd-server golang-go golang-etcd-server-dev)
 
 groups=("$@")
 [ ${#groups[@]} -gt 0 ] || groups=(build test)
