@@ -9,7 +9,7 @@
 static void check_message(const struct region_message *m, const Flotilla__Raft__RaftMessage *p)
 {
     const struct raft_msg *r = &m->raft;
-    FUZZ_CHECK(m->region_id == p->region_id && m->conf_ver == p->conf_ver);
+    FUZZ_CHECK(m->region_id == p->region_id && m->conf_ver == p->conf_ver && m->held == p->held);
     FUZZ_CHECK(m->version == p->version && r->from == p->from_peer && r->to == p->to_peer);
     FUZZ_CHECK(r->term == p->term && r->log_term == p->log_term && r->index == p->index);
     FUZZ_CHECK(r->commit == p->commit && r->hint == p->hint && r->commit_term == p->commit_term);

@@ -28,6 +28,7 @@ enum {
     SNAPSHOT,
     COMMIT_TERM,
     FORCED,
+    HELD,
     NUMBERS
 };
 enum { ENTRY_TERM = 1, ENTRY_TYPE, ENTRY_DATA };
@@ -90,6 +91,7 @@ static void gather(const struct region_message *m, uint64_t v[NUMBERS])
         [CTX] = r->ctx,
         [COMMIT_TERM] = r->commit_term,
         [FORCED] = r->forced,
+        [HELD] = m->held,
     };
     memcpy(v, all, sizeof all);
 }
@@ -437,6 +439,7 @@ static err_t read_message(struct region_batch_reader *r, struct bytes in,
         .region_id = v[REGION],
         .conf_ver = v[CONF_VER],
         .version = v[VERSION],
+        .held = v[HELD],
         .raft = { .type = types[v[TYPE]],
                   .reject = v[REJECT],
                   .forced = v[FORCED],

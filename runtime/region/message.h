@@ -32,6 +32,7 @@ struct region_message {
     uint64_t region_id;
     uint64_t conf_ver, version; /* the sender's epoch */
     struct raft_msg raft;       /* from, to: peers' ids. Travels: all but vote, resp, nresp */
+    raft_index held;            /* of a leader: every member has the entries up to it */
     struct bytes snap_data;     /* with raft.snap: the region's own bytes about it */
 };
 

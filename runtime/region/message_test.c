@@ -81,6 +81,7 @@ static void draw_message(struct prng *p, uint8_t type, struct drawn *d)
         .region_id = id(p),
         .conf_ver = number(p),
         .version = number(p),
+        .held = number(p),
         .raft = { .type = type,
                   .reject = prng_chance(p, 1, 2),
                   .forced = prng_chance(p, 1, 4),
@@ -129,6 +130,7 @@ static void check_same(const struct region_message *a, const struct region_messa
 {
     const struct raft_msg *x = &a->raft, *y = &b->raft;
     CHECK(a->region_id == b->region_id && a->conf_ver == b->conf_ver && a->version == b->version);
+    CHECK(a->held == b->held);
     CHECK(x->type == y->type && x->reject == y->reject && x->forced == y->forced);
     CHECK(x->from == y->from && x->to == y->to && x->term == y->term);
     CHECK(x->log_term == y->log_term && x->index == y->index && x->commit == y->commit);
@@ -212,9 +214,9 @@ static bool conf_sane(const Flotilla__Raft__RaftConf *c)
 
 static bool message_sane(const Flotilla__Raft__RaftMessage *p)
 {
-    const uint64_t numbers[] = { p->region_id, p->from_peer, p->to_peer,    p->conf_ver,
-                                 p->version,   p->term,      p->log_term,   p->index,
-                                 p->commit,    p->hint,      p->commit_term };
+    const uint64_t numbers[] = { p->region_id, p->from_peer, p->to_peer,     p->conf_ver,
+                                 p->version,   p->term,      p->log_term,    p->index,
+                                 p->commit,    p->hint,      p->commit_term, p->held };
     const Flotilla__Raft__RaftSnapshot *s = p->snapshot;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (numbers[i] > INT64_MAX)
@@ -246,6 +248,7 @@ static void check_theirs(const struct region_message *m, const Flotilla__Raft__R
 {
     const struct raft_msg *r = &m->raft;
     CHECK(m->region_id == p->region_id && m->conf_ver == p->conf_ver && m->version == p->version);
+    CHECK(m->held == p->held);
     CHECK(r->type == travels[p->type - 1] && r->from == p->from_peer && r->to == p->to_peer);
     CHECK(r->term == p->term && r->log_term == p->log_term && r->index == p->index);
     CHECK(r->commit == p->commit && r->hint == p->hint && r->commit_term == p->commit_term);
@@ -483,6 +486,7 @@ TEST(batch_what_nobody_may_send)
         { 9, "4080808080808080808001", ERR_CORRUPTION },   /* log_term */
         { 9, "5080808080808080808001", ERR_CORRUPTION },   /* commit */
         { 9, "800180808080808080808001", ERR_CORRUPTION }, /* commit_term */
+        { 9, "900180808080808080808001", ERR_CORRUPTION }, /* held */
         { 9, "68ffffffffffffffffff01", ERR_OK },           /* ctx is any number */
         { 9, "60ffffffffffffffffff01", ERR_OK },           /* a bool is true by any bit */
         { 9, "3000", ERR_CORRUPTION },                     /* the type again: 0 */

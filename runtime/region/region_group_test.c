@@ -301,6 +301,19 @@ static const char *get_now(struct cluster *c, struct machine *m, const char *key
     return g.read.rc == ERR_OK || g.read.rc == ERR_NOT_FOUND ? text : "?";
 }
 
+static void put_many(struct machine *m, int count)
+{
+    char key[16];
+    for (int i = 0; i < count; i++) {
+        struct put p;
+        snprintf(key, sizeof key, "k%d", i);
+        put_start(m, &p, key, "0123456789012345678901234567890", SECOND);
+        while (!p.done)
+            CHECK(sim_world_turn(m->world));
+        CHECK_EQ(p.write.rc, ERR_OK);
+    }
+}
+
 /* ---- Tests -------------------------------------------------------------------------------- */
 
 TEST(group_elects_writes_reads_and_everybody_applies)
@@ -497,16 +510,8 @@ TEST(group_follower_that_was_away_catches_up_from_the_log)
     struct cluster *c = cluster_new(60);
     struct machine *m = leader(c);
     struct machine *away = &c->machines[m->id % STORES];
-    char key[16];
     machine_crash(away, SIM_CRASH_KILL);
-    for (int i = 0; i < 2000; i++) { /* more than a leader keeps in memory */
-        snprintf(key, sizeof key, "k%d", i);
-        struct put p;
-        put_start(m, &p, key, "0123456789012345678901234567890", SECOND);
-        while (!p.done)
-            CHECK(sim_world_turn(m->world));
-        CHECK_EQ(p.write.rc, ERR_OK);
-    }
+    put_many(m, 2000); /* more than a leader keeps in memory */
     machine_boot(away);
     machine_open(away);
     struct region_info ours, theirs;
@@ -518,6 +523,33 @@ TEST(group_follower_that_was_away_catches_up_from_the_log)
             break;
     }
     CHECK_EQ(theirs.applied, ours.applied);
+    cluster_free(c);
+}
+
+TEST(d35_group_cuts_no_log_above_what_every_member_has)
+{
+    struct cluster *c = cluster_new(90);
+    struct machine *m = leader(c);
+    struct machine *away = &c->machines[m->id % STORES],
+                   *other = &c->machines[(m->id + 1) % STORES];
+    struct region_info ours, theirs, last;
+    put_many(m, 3000);
+    run_for(c, 5 * SECOND);
+    CHECK_EQ(region_info(m->regions, REGION_SYSTEM, &ours), ERR_OK);
+    CHECK_EQ(region_info(other->regions, REGION_SYSTEM, &theirs), ERR_OK);
+    CHECK(ours.first > 1000 && theirs.first > 1000); /* while all are there it is cut */
+    CHECK_EQ(region_info(away->regions, REGION_SYSTEM, &last), ERR_OK);
+    machine_crash(away, SIM_CRASH_KILL);
+    put_many(m, 3000);
+    run_for(c, 5 * SECOND);
+    CHECK_EQ(region_info(m->regions, REGION_SYSTEM, &ours), ERR_OK);
+    CHECK_EQ(region_info(other->regions, REGION_SYSTEM, &theirs), ERR_OK);
+    CHECK(ours.first <= last.last + 1 && theirs.first <= last.last + 1);
+    machine_crash(m, SIM_CRASH_KILL); /* and now the one that knew it by hearsay has to lead */
+    machine_boot(away);
+    machine_open(away);
+    CHECK(leader(c) == other);
+    CHECK_EQ(put_now(c, other, "k", "v"), ERR_OK);
     cluster_free(c);
 }
 

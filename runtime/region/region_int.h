@@ -80,6 +80,7 @@ struct region {
     struct list proposals; /* struct region_proposal, by term and index */
     struct list asked;     /* struct region_wait: a round is, or has to be, asked for */
     struct list waiting;   /* struct region_wait: until their index is applied */
+    raft_index held;       /* every member has the entries up to it, as far as we know */
     uint64_t round;        /* of ReadIndex: the newest one asked for */
 
     struct list node;      /* rs->regions */
@@ -192,7 +193,7 @@ struct region_store {
     bool clock_guarded;            /* other stores hold regions with us */
     bool clock_suspect;            /* the wall clock has jumped ahead, and is not followed */
     struct env_timer clock_watch, clock_retry;
-    uint64_t watch_ns, refused_told;
+    uint64_t watch_ns, refused_told, length_told;
 
     struct env_timer tick;
     struct env_job tend, prepare;

@@ -70,6 +70,7 @@ void region_send(struct region *r, const struct raft_msg *m)
     struct region_message out = { .region_id = r->meta.id,
                                   .conf_ver = r->meta.conf_ver,
                                   .version = r->meta.version,
+                                  .held = r->role == RAFT_LEADER ? r->held : 0,
                                   .raft = *m };
     out.raft.resp = NULL;
     out.raft.nresp = 0;

@@ -13,14 +13,14 @@
 #include "base/codec.h"
 #include "base/container.h"
 
-#define TICK_NS (1000 * UINT64_C(1000000))
+#define TICK_NS        (1000 * UINT64_C(1000000))
+#define LENGTH_TOLD_NS (60000 * UINT64_C(1000000))
 enum {
     ACCESSES_REMEMBERED = 100000,
     RATE_SECONDS = 60, /* time constant of the decayed means */
     FIRST_NAMESPACE = 1,
     FIRST_ROWS = 1000, /* of each key space: looked at once at open, for the mean size of a row */
     ROWS_MEAN = 1 << 20,
-    SEGMENTS_KEPT = 4, /* of the log, for those who may come to be behind */
 };
 
 /* ---- The reservoir ------------------------------------------------------------------------ */
@@ -162,44 +162,54 @@ static void take_size(struct region_store *rs)
 
 /* ---- The log, shorter --------------------------------------------------------------------- */
 
-/* The newest entry that no member of a group that we lead still wants; of others we do not know. */
-static raft_index wanted_by_all(const struct region *r)
+/* What every member has, as the leader knows it; others are told with its messages. */
+static void find_held(struct region *r)
 {
     struct raft_status s;
     raft_index least = UINT64_MAX;
     if (r->role != RAFT_LEADER)
-        return least;
+        return;
     raft_status(r->raft, &s);
     for (unsigned i = 0; i < s.conf.n; i++)
         if (s.conf.id[i] != r->peer && s.peers[i].match < least)
             least = s.peers[i].match;
-    return least;
+    if (least > r->held)
+        r->held = least;
 }
 
-/* Lets go of entries that are applied durably: while the log is short, those alone that every follower has; of a
- * long one whatever holds its oldest segment. Who is behind then needs a snapshot. */
-static void release(struct region *r, bool let_go)
+/* Lets go of entries that are applied durably and that every member has: any of us may have to lead, and there are no
+ * snapshots to send to who is behind. So a member that is away holds the log; the disk's reserve is the limit. */
+static void release(struct region *r)
 {
     struct region_store *rs = r->rs;
-    raft_index index = storage_durable(rs->store, r->meta.id), wanted = wanted_by_all(r);
+    raft_index index = storage_durable(rs->store, r->meta.id);
     raft_term term;
-    if (!let_go && wanted < index)
-        index = wanted;
+    if (r->held < index)
+        index = r->held;
     if (index == 0 || !raft_term_of(r->raft, index, &term) ||
         raft_compacted(r->raft, index) != ERR_OK)
         return;
     storage_release(rs->store, r->meta.id, index, term);
 }
 
+static void warn_of_length(struct region_store *rs)
+{
+    uint64_t holder = 0, now = env_now(rs->env);
+    if (!storage_log_is_long(rs->store, &holder) || now < rs->length_told)
+        return;
+    rs->length_told = now + LENGTH_TOLD_NS;
+    logger_warn(rs->log, "the log is long: a store that is away or behind still needs its entries",
+                logger_u64("segments", rs->tend_stats.segments), logger_u64("region", holder));
+}
+
 static void shorten_logs(struct region_store *rs)
 {
-    uint64_t holder = 0;
-    bool is_long = storage_log_is_long(rs->store, &holder);
     uint64_t cached = 0;
+    warn_of_length(rs);
     list_for_each(node, &rs->regions) {
         struct region *r = container_of(node, struct region, node);
-        if (rs->tend_stats.segments > SEGMENTS_KEPT || region_is_alone(r))
-            release(r, is_long && holder == r->meta.id);
+        find_held(r);
+        release(r);
         region_window_trim(r);
         cached += r->entries.bytes;
     }

@@ -334,6 +334,8 @@ static void receive_one(struct region_store *rs, struct region_message *m)
         region_entry_unref(region_entry_of(m->raft.ents[i].data));
     if (rc != ERR_OK)
         rs->stats.messages_refused++;
+    else if (m->held > r->held && m->raft.from == raft_lead(r->raft))
+        r->held = m->held;
     region_touch(r);
 }
 
