@@ -32,28 +32,26 @@ TEST(seeds_parse_lists_of_attacks)
     CHECK(!seeds_parse_skip("1;2", &plan));
 }
 
-/* Runs, and answers what was printed; the caller frees it. */
-static char *seeds_output(struct seeds_plan *plan, int *code)
+/* Runs; `text` gets what was printed, the caller frees it. Answers the code. */
+static int seeds_output(struct seeds_plan *plan, char **text)
 {
-    char *text = NULL;
     size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    *code = seeds_run(plan, out);
+    FILE *out = open_memstream(text, &len);
+    int code = seeds_run(plan, out);
     fclose(out);
-    return text;
+    return code;
 }
 
 TEST(seeds_run_side_by_side_and_sum_up)
 {
-    int code;
     struct seeds_plan plan = { .first = { .seed = 1, .nodes = 1, .seconds = 60 },
                                .count = 4,
                                .jobs = 2,
                                .twice_every = 2,
                                .output.log = LOGGER_ERROR };
     plan.first.faults.allowed = NEMESIS_ALL;
-    char *text = seeds_output(&plan, &code);
-    CHECK_EQ(code, RUN_PASSED);
+    char *text = NULL;
+    CHECK_EQ(seeds_output(&plan, &text), RUN_PASSED);
     CHECK_CONTAINS(text, "4 passed, 0 failed, 0 void");
     CHECK_CONTAINS(text, "seed 4  virtual 1:2");
     free(text);
@@ -62,7 +60,6 @@ TEST(seeds_run_side_by_side_and_sum_up)
 /* What failed is repeated with less, by the line that is printed. */
 TEST(seeds_shrink_what_fails_to_one_line)
 {
-    int code;
     char bad[32];
     struct seeds_plan plan = { .first = { .seed = 1, .nodes = 1, .seconds = 120 },
                                .count = 10,
@@ -70,8 +67,8 @@ TEST(seeds_shrink_what_fails_to_one_line)
                                .shrink = true,
                                .output.log = LOGGER_ERROR };
     CHECK(seeds_parse_faults("power,effect,lane,chop,clock,lie", &plan.first.faults.allowed, bad));
-    char *text = seeds_output(&plan, &code);
-    CHECK_EQ(code, RUN_FAILED);
+    char *text = NULL;
+    CHECK_EQ(seeds_output(&plan, &text), RUN_FAILED);
     const char *less = strstr(text, "  less:  flotilla sim --seed ");
     CHECK(less != NULL);
     char line[500];
@@ -83,14 +80,13 @@ TEST(seeds_shrink_what_fails_to_one_line)
 
 TEST(seeds_that_prove_nothing_are_void)
 {
-    int code;
     struct seeds_plan plan = { .first = { .seed = 1, .nodes = 1, .seconds = 4 },
                                .count = 1,
                                .jobs = 1,
                                .output.log = LOGGER_ERROR };
     plan.first.faults.allowed = NEMESIS_ALL; /* the first storm comes later */
-    char *text = seeds_output(&plan, &code);
-    CHECK_EQ(code, RUN_VOID);
+    char *text = NULL;
+    CHECK_EQ(seeds_output(&plan, &text), RUN_VOID);
     CHECK_CONTAINS(text, "no fault has hit");
     free(text);
 }
